@@ -1,0 +1,101 @@
+"""The errors, one for each thing that a caller must do.
+
+.. code-block:: text
+
+    requests.RequestException
+    └── OAuthSessionError              something about the login went wrong
+        ├── ConfigurationError         mend the arguments (also a ValueError)
+        ├── TokenRequestError          the token endpoint said no, or nothing usable
+        │   ├── InvalidGrant           the user must log in again
+        │   ├── InvalidClient          mend client_id, client_secret or client_auth
+        │   └── TemporarilyUnavailable try again later (.retry_after, seconds)
+        ├── RefreshTimeout             still being refreshed; try again soon
+        ├── RefreshOutcomeUnknown      two answers were lost: refresh(force=True), or log in
+        └── StoreError                 the token store is away, full or holds nonsense
+
+Every error can be pickled and none holds a secret: ``.response`` is a scrubbed copy, ``.request`` is None.
+"""
+
+from __future__ import annotations
+
+from requests import RequestException, Response
+
+
+class OAuthSessionError(RequestException):
+    """The base of all errors of this package; catching ``requests.RequestException`` catches it too."""
+
+
+class ConfigurationError(OAuthSessionError, ValueError):
+    """An argument is wrong or missing; the message says which one and what it should be."""
+
+
+class TokenRequestError(OAuthSessionError):
+    """The token endpoint refused, or answered something that is no token response.
+
+    Attributes:
+        error: the ``error`` code of RFC 6749 section 5.2, if there was one.
+        error_description: the server's own words, secrets cut out.
+        error_uri: a page of the server's about the error.
+        response: a scrubbed copy of the answer (status and a few harmless headers), if there was one.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        error: str | None = None,
+        error_description: str | None = None,
+        error_uri: str | None = None,
+        response: Response | None = None,
+    ) -> None:
+        super().__init__(message, response=response)
+        self.request = None
+        self.error = error
+        self.error_description = error_description
+        self.error_uri = error_uri
+
+
+class InvalidGrant(TokenRequestError):
+    """The refresh token is dead (expired, revoked, or used by somebody else): the user must log in again."""
+
+
+class InvalidClient(TokenRequestError):
+    """The client itself was refused. The grant is kept: mend the client's settings and go on."""
+
+
+class TemporarilyUnavailable(TokenRequestError):
+    """The token endpoint is down, busy or in back-off. The grant is kept.
+
+    Attributes:
+        retry_after: seconds until the next attempt makes sense, if known.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        error: str | None = None,
+        error_description: str | None = None,
+        error_uri: str | None = None,
+        response: Response | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(
+            message, error=error, error_description=error_description, error_uri=error_uri, response=response
+        )
+        self.retry_after = retry_after
+
+
+class RefreshTimeout(OAuthSessionError):
+    """The caller's deadline passed while a refresh was under way; the refresh goes on and will be committed."""
+
+
+class RefreshOutcomeUnknown(OAuthSessionError):
+    """Two refreshes of one refresh token ended without an answer; a third may revoke the grant.
+
+    Call ``refresh(force=True)`` to try all the same, or log in again and ``put`` the new token.
+    """
+
+
+class StoreError(OAuthSessionError):
+    """The token store cannot be reached, cannot be written, or holds something that is no record of ours."""

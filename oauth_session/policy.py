@@ -1,0 +1,60 @@
+"""The numbers of the refresh, in one place, each with its reason; all in seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from .errors import ConfigurationError
+
+LEASE = 5.0  # how long a silent holder keeps the claim: four missed heartbeats
+HEARTBEAT = 1.0  # the lease's fifth, so that one slow store call does not lose the claim
+FRESHNESS = 5.0  # a new login elsewhere is seen no later than this without push
+STORE_TIMEOUT = 2.0  # a black hole costs a request no more than two of these
+BACKOFF_FIRST, BACKOFF_MOST = 1.0, 60.0
+CONFIRM = 1.0  # invalid_grant is asked again after this: replicas lag (gitlab#599181)
+HOLD_FIRST, HOLD_MOST = 30.0, 900.0
+PROBATION = 0.5  # how long a token minted because of a refusal is not refreshed for the same refusal
+SEEDS_REMEMBERED = 16
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshPolicy:
+    """When and how patiently a token is renewed. An immutable value; all times in seconds.
+
+    Attributes:
+        margin: how long before its end a token is renewed in advance, while requests go on with it. It shrinks to a
+            quarter of a short lifetime. None: never in advance, only when the token is refused.
+        token_timeout: the token endpoint's total time for one answer, dripping ones included.
+        background: renew in advance without making the caller wait.
+        rotation: whether the provider replaces the refresh token at each use. ``"none"`` allows repeating at will.
+        reuse_grace: how long the provider accepts a used refresh token again.
+        deadline: how long a caller waits for a refresh before `RefreshTimeout`; the refresh goes on without it.
+    """
+
+    margin: float | None = 300.0
+    token_timeout: float = 30.0
+    background: bool = True
+    rotation: Literal["none", "maybe", "always"] = "maybe"
+    reuse_grace: float = 0.0
+    deadline: float = 45.0
+
+    def __post_init__(self) -> None:
+        for name in ("margin", "token_timeout", "reuse_grace", "deadline"):
+            value = getattr(self, name)
+            if value is None and name == "margin":
+                continue
+            if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+                raise ConfigurationError(f"{name} must be a number of seconds, 0 or more, not {value!r}")
+        if self.token_timeout == 0 or self.deadline == 0:
+            raise ConfigurationError("token_timeout and deadline must be more than 0 seconds")
+        if self.rotation not in ("none", "maybe", "always"):
+            raise ConfigurationError(f'rotation must be "none", "maybe" or "always", not {self.rotation!r}')
+
+    def stale_after(self, lifetime: float) -> float:
+        """The age at which a token of this lifetime is renewed in advance."""
+        return lifetime - min(self.margin or 0.0, lifetime / 4)
+
+    def expired_after(self, lifetime: float) -> float:
+        """The age at which a token of this lifetime is no longer sent: a tenth of the margin before its end."""
+        return lifetime - min((self.margin or 0.0) / 10, lifetime / 20)

@@ -1,0 +1,1 @@
+"""Rules: what the standards and this package decide, without I/O, clocks or threads."""
