@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,10 +13,17 @@ HEARTBEAT = 1.0  # the lease's fifth, so that one slow store call does not lose 
 FRESHNESS = 5.0  # a new login elsewhere is seen no later than this without push
 STORE_TIMEOUT = 2.0  # a black hole costs a request no more than two of these
 BACKOFF_FIRST, BACKOFF_MOST = 1.0, 60.0
+BACKOFF_LONGEST = 3600.0  # a Retry-After beyond it is not believed
+COOL_DOWN = 5.0  # after a refusal of the client itself: somebody is mending settings and must see the effect soon
 CONFIRM = 1.0  # invalid_grant is asked again after this: replicas lag (gitlab#599181)
 HOLD_FIRST, HOLD_MOST = 30.0, 900.0
 PROBATION = 0.5  # how long a token minted because of a refusal is not refreshed for the same refusal
 SEEDS_REMEMBERED = 16
+
+
+def random_name() -> str:
+    """A name that nobody else has: of a claim, a lineage, a revision."""
+    return secrets.token_hex(8)
 
 
 @dataclass(frozen=True, slots=True)

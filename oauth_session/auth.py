@@ -1,0 +1,191 @@
+"""The main door: an `auth=` for any requests session or call, and the two steps that every door takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from time import perf_counter
+from typing import Any, Protocol
+
+from requests import PreparedRequest, Response
+from requests.auth import AuthBase
+
+from .errors import InvalidGrant
+from .events import Event, Listener, tell
+from .rules.detection import Detection, Judgement, Verdict
+from .rules.flow import HEADER, can_replay, challenges, drain, header_value, read_body, replay_of
+from .rules.origins import Guard, origin_of
+from .source import Held, Renewed
+
+Send = Callable[..., Response]
+
+
+class Source(Protocol):
+    """Where the tokens come from."""
+
+    def token(self, timeout: float | None = None) -> Held:
+        """One that is fit to send."""
+
+    def renew(self, unlike: Held, origin: str) -> Renewed:
+        """Another than the one that this origin refused."""
+
+    def refused_again(self, held: Held, origin: str) -> None:
+        """The other was refused too."""
+
+    def accepted(self, held: Held, origin: str, after_refusal: bool) -> None:
+        """A request went through."""
+
+
+class TokenAuth(AuthBase):
+    """Attaches the grant's token to requests to its own origins, and follows up when one is refused.
+
+    Made by `OAuthClient.auth`; give it to any session or call as `auth=`. Safe for threads: it keeps no state of a
+    request. An `Authorization` header that is there already wins, and nothing is followed up then.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        guard: Guard,
+        detection: Detection,
+        *,
+        grant_id: str,
+        listener: Listener | None = None,
+        remake: Callable[[], tuple[Any, ...]] | None = None,
+    ) -> None:
+        self.source, self.guard, self.detection = source, guard, detection
+        self.grant_id, self._listener, self._remake = grant_id, listener, remake
+
+    def __repr__(self) -> str:
+        return f"<TokenAuth grant={self.grant_id!r}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._remake is None:
+            raise TypeError("this TokenAuth cannot be pickled: make it with OAuthClient.auth()")
+        return self._remake()
+
+    def within(self, guard: Guard) -> TokenAuth:
+        """The same door for other origins."""
+        return TokenAuth(
+            self.source, guard, self.detection, grant_id=self.grant_id, listener=self._listener, remake=None
+        )
+
+    # -- attach ------------------------------------------------------------------------------------------------------
+
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        held = self.attach(request)
+        if held is not None:
+            request.hooks["response"].insert(0, _FollowUp(self, held))
+        return request
+
+    def attach(self, request: PreparedRequest) -> Held | None:
+        """Set the header if the request may have the token; the answer remembers which one travels."""
+        if HEADER in request.headers or not self.guard.allows(request.url or ""):
+            return None
+        held = self.source.token()
+        request.headers[HEADER] = header_value(held.token)
+        return held
+
+    # -- follow up ---------------------------------------------------------------------------------------------------
+
+    def follow_up(self, response: Response, held: Held, send: Send, options: dict[str, Any]) -> Response:
+        """After the answer: if it refuses our token as expired, get another and send the request once more.
+
+        Returns the response that the caller shall see: the replay's, or the refusal itself when nothing can be done.
+
+        Raises:
+            InvalidGrant: the provider says for good that there will be no other token.
+        """
+        request = response.request
+        url = request.url or ""
+        if request.headers.get(HEADER) != header_value(held.token) or not self.guard.allows(url):
+            return response  # a redirect has taken the token off, or led away
+        judgement = self._judge(response)
+        if judgement.verdict is Verdict.ACCEPTED and not held.holds:
+            return response
+        origin = origin_of(url) or url
+        if judgement.verdict not in (Verdict.EXPIRED, Verdict.MAYBE):
+            if judgement.verdict is Verdict.ACCEPTED:
+                self.source.accepted(held, origin, after_refusal=False)
+            return response
+        renewed = self.source.renew(held, origin)
+        if renewed.held is None:
+            return self._stay(response, renewed, origin)
+        again = None
+        if can_replay(request, idempotent_only=judgement.replay == "idempotent"):
+            again = replay_of(request, response, header_value(renewed.held.token))
+        if again is None:
+            self._tell("not_replayable", renewed.held, origin)
+            return response
+        drain(response)
+        start = perf_counter()
+        replay = send(again, **options)
+        replay.elapsed = timedelta(seconds=perf_counter() - start)
+        replay.history.append(response)
+        replay.request = again
+        if self._judge(replay).verdict in (Verdict.EXPIRED, Verdict.MAYBE):
+            self.source.refused_again(renewed.held, origin)
+        else:
+            self.source.accepted(renewed.held, origin, after_refusal=True)
+        self._tell("replayed", renewed.held, origin)
+        return replay
+
+    def _stay(self, response: Response, renewed: Renewed, origin: str) -> Response:
+        error = renewed.error
+        if isinstance(error, InvalidGrant) and renewed.outcome.is_final:
+            raise error
+        reason = str(error) if error else ""
+        tell(self._listener, Event("not_refreshed", self.grant_id, renewed.outcome.value, None, origin, reason))
+        return response
+
+    def _judge(self, response: Response) -> Judgement:
+        return self.detection.judge(
+            response.status_code, challenges(response), response.headers, lambda: read_body(response)
+        )
+
+    def _tell(self, name: Any, held: Held, origin: str) -> None:
+        tell(self._listener, Event(name, self.grant_id, "", held.generation, origin))
+
+
+class _FollowUp:
+    """The response hook. It survives `PreparedRequest.copy`, which attributes do not, and knows which token travels."""
+
+    __slots__ = ("_auth", "_held")
+    carries = True  # what `OAuthSession.rebuild_auth` looks for
+
+    def __init__(self, auth: TokenAuth, held: Held) -> None:
+        self._auth, self._held = auth, held
+
+    def __call__(self, response: Response, **options: Any) -> Response:
+        connection = getattr(response, "connection", None)
+        if connection is None:
+            return response
+        return self._auth.follow_up(response, self._held, connection.send, options)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _leave, ()  # a response that is pickled takes its request along, but not the login
+
+
+def _leave() -> Callable[..., None]:
+    return _nothing
+
+
+def _nothing(response: Response, **options: Any) -> None:
+    """What is left of the hook in a pickle."""
+
+
+class _NoAuth(AuthBase):
+    """Sends nothing, and keeps `.netrc` out too."""
+
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        return request
+
+    def __repr__(self) -> str:
+        return "NO_AUTH"
+
+    def __reduce__(self) -> str:
+        return "NO_AUTH"
+
+
+NO_AUTH = _NoAuth()
+"""Give it as `auth=` to send a request without a token."""

@@ -1,0 +1,186 @@
+"""The client: one registration, many grants."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+
+from .auth import TokenAuth
+from .driver import Store
+from .errors import ConfigurationError
+from .events import Listener
+from .policy import RefreshPolicy
+from .registration import Registration, Secret, Seed, pair_of
+from .rules import record_json
+from .rules.detection import Detection
+from .rules.record import Record
+from .session import OAuthSession
+from .source import TokenSource
+from .stores import open_store
+from .tokens import Token
+
+
+@dataclass(frozen=True, slots=True)
+class GrantStatus:
+    """What is known of a grant, without its secrets; times in epoch seconds on the store's clock."""
+
+    grant_id: str
+    state: str
+    generation: int
+    expires_at: float | None
+    has_refresh_token: bool
+    last_outcome: str
+    last_error: str
+    scope: str | None
+
+
+class OAuthClient:
+    """One client registration and any number of grants; safe for threads.
+
+    Args:
+        base_url, origins, allow_http: where the tokens may go; the default for `session` and `auth`.
+        token: a callable ``(grant_id) -> Token | mapping | None`` that brings in grants which are stored elsewhere.
+
+    The other arguments are those of `OAuthSession`.
+
+    Raises:
+        ConfigurationError: an argument is missing or wrong; the message says which.
+    """
+
+    def __init__(
+        self,
+        *,
+        token_url: str | None = None,
+        client_id: str | None = None,
+        client_secret: Secret = None,
+        client_auth: str | None = None,
+        scope: str | None = None,
+        grant_type: str = "refresh_token",
+        token: Seed | None = None,
+        store: Any = "memory:",
+        base_url: str | None = None,
+        origins: Sequence[str] | str | None = None,
+        allow_http: bool = False,
+        refresh: RefreshPolicy | None = None,
+        detect: Detection | None = None,
+        refresh_on: Iterable[int] | None = None,
+        expired_when: Sequence[Mapping[str, Any]] | None = None,
+        rotation: str | None = None,
+        reuse_grace: float | None = None,
+        token_session: requests.Session | None = None,
+        on_event: Listener | None = None,
+    ) -> None:
+        if token is not None and not callable(token):
+            raise ConfigurationError("a client has many grants: token must be a callable (grant_id) -> Token | None")
+        self._base_url, self._origins = base_url, origins
+        self._seeds: tuple[Seed, ...] = () if token is None else (token,)
+        self._registration = Registration.of(
+            token_url=token_url,
+            client_id=client_id,
+            client_secret=client_secret,
+            client_auth=client_auth,
+            scope=scope,
+            grant_type=grant_type,
+            store=store,
+            refresh=refresh,
+            rotation=rotation,
+            reuse_grace=reuse_grace,
+            detect=detect,
+            refresh_on=refresh_on,
+            expired_when=expired_when,
+            token_session=token_session,
+            allow_http=allow_http,
+            on_event=on_event,
+        )
+
+    def __repr__(self) -> str:
+        return f"<OAuthClient {self._registration.client_id!r}>"
+
+    def session(self, grant_id: str = "default", *, base_url: str | None = None) -> OAuthSession:
+        """A session for one grant, with its own connection pool."""
+        return OAuthSession(base_url=base_url or self._base_url, auth=self._auth(grant_id, base_url))
+
+    def auth(self, grant_id: str = "default") -> TokenAuth:
+        """A door for one grant, to be given as `auth=` to any session or call."""
+        return self._auth(grant_id, None)
+
+    def put(self, grant_id: str, token: Token | Mapping[str, Any]) -> None:
+        """Store a token after a login somewhere else; `expires_in` of a mapping counts from now.
+
+        Replaces whatever is there, lifts a tombstone and starts a new lineage; other processes see it within the
+        freshness bound, or when their present token is refused.
+
+        Raises:
+            ConfigurationError: this is no token.
+            StoreError: the store is away; nothing has changed.
+        """
+        pair_of(token, 0.0, just_issued=True)  # complain before anything is touched
+        self._source(grant_id).put(lambda now: pair_of(token, now, just_issued=True))
+
+    def token(self, grant_id: str = "default", *, timeout: float | None = None) -> Token:
+        """A token fit to send, refreshed if needed: for curl, websockets, other SDKs.
+
+        Args:
+            timeout: seconds to wait for a refresh; the policy's deadline if None.
+
+        Raises:
+            OAuthSessionError: there is none, for the reason that its class says.
+        """
+        return self._source(grant_id).token(timeout).token
+
+    def refresh(self, grant_id: str = "default", *, force: bool = False, timeout: float | None = None) -> Token:
+        """Another token than the present one, however fresh that is.
+
+        Args:
+            force: ask the provider whatever back-off, hold, tombstone or unknown outcome says.
+            timeout: seconds to wait; the policy's deadline if None.
+
+        Raises:
+            OAuthSessionError: there is none, for the reason that its class says.
+        """
+        return self._source(grant_id).refresh(force, timeout).token
+
+    def forget(self, grant_id: str) -> None:
+        """Delete the grant's tokens here and in the store. What is left says that it was logged out."""
+        self._source(grant_id).end("logged_out")
+
+    def grants(self, cursor: str | None = None) -> tuple[list[GrantStatus], str | None]:
+        """A page of this client's grants without secrets, and the cursor of the next page (None: that was all).
+
+        Raises:
+            StoreError: the store is away.
+        """
+        store: Store = open_store(self._registration.store)
+        texts, following = store.scan(cursor)
+        records = (record_json.load(text, f"a grant in the {store.name} store") for text in texts)
+        return [_status(record) for record in records if record.client == self._registration.identity], following
+
+    def close(self) -> None:
+        """Close the store's connections; they are opened again when needed."""
+        store: Store = open_store(self._registration.store)
+        store.close()
+
+    def _source(self, grant_id: str) -> TokenSource:
+        return self._registration.source(grant_id, self._seeds)
+
+    def _auth(self, grant_id: str, base_url: str | None) -> TokenAuth:
+        return self._registration.auth(
+            grant_id, base_url=base_url or self._base_url, origins=self._origins, seeds=self._seeds
+        )
+
+
+def _status(record: Record) -> GrantStatus:
+    pair = record.pair
+    return GrantStatus(
+        grant_id=record.grant,
+        state=record.state,
+        generation=record.generation,
+        expires_at=None if pair.lifetime is None else pair.issued_at + pair.lifetime,
+        has_refresh_token=pair.refresh_token is not None,
+        last_outcome=record.outcome,
+        last_error=record.error,
+        scope=pair.scope,
+    )

@@ -1,0 +1,255 @@
+"""Runs one renewal of `rules/protocol.py` against a store and a token endpoint."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+from . import policy
+from .endpoint import Exchange
+from .errors import StoreError
+from .rules import record as change
+from .rules import record_json
+from .rules.protocol import (
+    Announce,
+    Bring,
+    Effect,
+    Ending,
+    Load,
+    Pause,
+    Post,
+    Posted,
+    Renewal,
+    Seen,
+    Silence,
+    Sleep,
+    Swap,
+)
+from .rules.record import Pair, Record
+from .rules.token_request import TokenRequest
+from .rules.token_response import Denied, read_token_response, scrub
+from .stores.values import GrantKey, Snapshot, Swapped
+
+
+class Store(Protocol):
+    """What a token store does: keep one text per grant and swap it atomically.
+
+    Every failure is a `StoreError`. `testing.StoreContract` checks an implementation.
+    """
+
+    @property
+    def name(self) -> str:
+        """What kind of store it is; nothing secret."""
+
+    @property
+    def shared(self) -> bool:
+        """Whether other processes see it."""
+
+    def load(self, key: GrantKey) -> Snapshot:
+        """The text, its revision and the store's clock."""
+
+    def swap(self, key: GrantKey, expected: str, revision: str, text: str, mirror: str | None = None) -> Swapped:
+        """Write if the revision is still `expected`, or already `revision` (law 3)."""
+
+    def wait(self, key: GrantKey, revision: str, timeout: float) -> None:
+        """Return once the revision is another, or after `timeout` seconds."""
+
+    def scan(self, cursor: str | None, count: int = 100) -> tuple[list[str], str | None]:
+        """Some texts, and the cursor of the next."""
+
+    def inherited(self, grant_id: str) -> str | None:
+        """A token that another program left."""
+
+    def close(self) -> None:
+        """Let go of connections."""
+
+
+class Endpoint(Protocol):
+    """What presents a token request, once."""
+
+    @property
+    def timeout(self) -> float:
+        """Seconds for one whole exchange."""
+
+    def begin(self, request: TokenRequest, may_write: Callable[[], bool]) -> Exchange:
+        """An exchange that is ready to `run`."""
+
+
+class Ledger:
+    """One grant's record in its store: texts become records here, and the store's clock is carried on between looks."""
+
+    def __init__(self, store: Store, key: GrantKey) -> None:
+        self.store, self.key = store, key
+
+    def load(self) -> Seen:
+        """A look at the record."""
+        return self._seen(self.store.load(self.key))
+
+    def swap(self, revision: str, record: Record) -> tuple[bool, Seen]:
+        """One atomic step; what is there now comes back either way."""
+        done, snapshot = self.store.swap(
+            self.key, revision, policy.random_name(), record_json.dump(record), record_json.mirror(record)
+        )
+        return done, self._seen(snapshot)
+
+    def update(self, step: Callable[[Record | None, float], Record | None]) -> Seen:
+        """Apply a change to whatever is there, again when somebody else was faster; None: nothing to change."""
+        seen = self.load()
+        while (record := step(seen.record, seen.now)) is not None:
+            done, seen = self.swap(seen.revision, record)
+            if done:
+                break
+        return seen
+
+    def sleep(self, revision: str, seconds: float) -> Seen:
+        """Until the record changes or the time is over."""
+        self.store.wait(self.key, revision, seconds)
+        return self.load()
+
+    def _seen(self, snapshot: Snapshot) -> Seen:
+        name = f"grant {self.key.grant_id!r} in the {self.store.name} store"
+        record = None if snapshot.text is None else record_json.load(snapshot.text, name)
+        return Seen(record, snapshot.revision, snapshot.now)
+
+
+class Driver:
+    """Gives a renewal its effects: the store, the endpoint, the heartbeat and the clock.
+
+    Args:
+        me: the name in the claim.
+        build: makes the token request for a pair.
+        seeds: brings the seeds, given the store's clock.
+        announce: lets the waiters go on before the work is done.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        endpoint: Endpoint,
+        me: str,
+        build: Callable[[Pair], TokenRequest],
+        seeds: Callable[[float], Sequence[Pair]],
+        announce: Callable[[Ending], None],
+    ) -> None:
+        self._ledger, self._endpoint, self._me = ledger, endpoint, me
+        self._build, self._seeds, self._announce = build, seeds, announce
+        self.trouble: Exception | None = None  # what the user's own code raised
+        self._asked = 0.0  # monotonic, just before the last swap: its answer's clock is no older
+
+    def run(self, renewal: Renewal) -> Ending:
+        """Drive to the end."""
+        reply: Any = None
+        failed: StoreError | None = None
+        while True:
+            try:
+                effect = renewal.throw(failed) if failed else renewal.send(reply)
+            except StopIteration as stop:
+                ending: Ending = stop.value
+                return ending
+            reply = failed = None
+            try:
+                reply = self._perform(effect)
+            except StoreError as error:
+                failed = error
+
+    def _perform(self, effect: Effect) -> Any:
+        match effect:
+            case Load():
+                return self._ledger.load()
+            case Swap(revision, record):
+                self._asked = time.monotonic()
+                return self._ledger.swap(revision, record)
+            case Sleep(revision, seconds):
+                return self._ledger.sleep(revision, seconds)
+            case Bring(now):
+                return self._seeds(now)
+            case Post(seen):
+                return self._post(seen)
+            case Pause(seconds):
+                time.sleep(seconds)
+            case Announce(ending):
+                self._announce(ending)
+        return None
+
+    def _post(self, seen: Seen) -> Posted:
+        assert seen.record is not None
+        lease = _Lease(seen, self._asked)
+        try:
+            request = self._build(seen.record.pair)
+        except Exception as error:  # a secret's callable, say: the claim must be given back, the caller told
+            self.trouble = error
+            return Posted(Silence.NOT_SENT, seen, type(error).__name__)
+        exchange = self._endpoint.begin(request, lease.holds)
+        end = time.monotonic() + self._endpoint.timeout
+        if _started(exchange):
+            while not exchange.finished.wait(max(0.0, min(policy.HEARTBEAT, end - time.monotonic()))):
+                if time.monotonic() >= end:
+                    exchange.abort(f"no complete answer within {self._endpoint.timeout:g} s")
+                    exchange.finished.wait(1.0)  # what hangs in a name look-up is left behind: it can write no more
+                    break
+                seen = self._beat(seen, lease)
+        if exchange.answer is not None:
+            answer = read_token_response(*exchange.answer)
+            if isinstance(answer, Denied):
+                answer = replace(
+                    answer,
+                    description=scrub(answer.description, *request.secrets),
+                    error=scrub(answer.error, *request.secrets),
+                )
+            return Posted(answer, seen)
+        if exchange.refused:
+            return Posted(Silence.CLAIM_LOST, seen)
+        return Posted(Silence.CUT_OFF if exchange.sent else Silence.NOT_SENT, seen, exchange.reason)
+
+    def _beat(self, seen: Seen, lease: _Lease) -> Seen:
+        """One heartbeat. A claim that is lost closes the gate; an answer under way may still come (law 7)."""
+        while seen.record is not None:
+            record = change.beat(seen.record, self._me, lease.now())
+            if record is None:
+                break
+            asked = time.monotonic()
+            try:
+                done, seen = self._ledger.swap(seen.revision, record)
+            except StoreError:
+                return seen  # the lease runs on for as long as it was granted
+            if done:
+                lease.renew(seen, asked)
+                return seen
+        lease.lose()
+        return seen
+
+
+class _Lease:
+    """Until when the claim is surely ours, on this machine's clocks; the wall clock notices a suspended machine."""
+
+    def __init__(self, seen: Seen, asked: float) -> None:
+        self.renew(seen, asked)
+
+    def renew(self, seen: Seen, asked: float) -> None:
+        claim = seen.record.claim if seen.record else None
+        left = claim.until - seen.now if claim else 0.0
+        self._now, self._at = seen.now, asked
+        self._end, self._wall_end = asked + left, time.time() - (time.monotonic() - asked) + left
+
+    def now(self) -> float:
+        """The store's clock, carried on."""
+        return self._now + time.monotonic() - self._at
+
+    def lose(self) -> None:
+        self._end = 0.0
+
+    def holds(self) -> bool:
+        return time.monotonic() < self._end and time.time() < self._wall_end
+
+
+def _started(exchange: Exchange) -> bool:
+    """Run the exchange on its own thread; False when it had to run right here, since the interpreter is ending."""
+    try:
+        threading.Thread(target=exchange.run, name="oauth-session-post", daemon=False).start()
+    except RuntimeError:
+        exchange.run()
+        return False
+    return True

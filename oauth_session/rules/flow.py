@@ -1,0 +1,133 @@
+"""One request: what may carry a token, whether it can be sent again, and the copy that is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import Any, cast
+
+from requests import PreparedRequest, Response, cookies
+from requests.exceptions import RequestException
+from urllib3.exceptions import HTTPError
+
+from ..errors import ConfigurationError
+from ..tokens import Token
+
+HEADER = "Authorization"
+BODY_MOST = 256 * 1024  # bytes of a refusal that are read for a rule or to keep its connection
+
+_IDEMPOTENT = {"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"}  # RFC 9110 9.2.2
+# requests leaves these two untyped
+_extract_cookies: Any = cookies.extract_cookies_to_jar
+_cookie_header: Any = cookies.get_cookie_header
+_NOT_BEARER = {"dpop", "mac", "pop", "n_a"}
+
+
+def header_value(token: Token) -> str:
+    """What goes into the header (RFC 6750 2.1). Servers name bearer tokens in many ways; the other schemes are known.
+
+    Raises:
+        ConfigurationError: the token is of a type that a plain header must not carry (RFC 6749 7.1).
+    """
+    if token.token_type.lower() in _NOT_BEARER:
+        raise ConfigurationError(f"a token of type {token.token_type!r} cannot be sent as a bearer token")
+    return f"Bearer {token.access_token}"
+
+
+def challenges(response: Response) -> Sequence[str]:
+    """The values of `WWW-Authenticate`, one for each header."""
+    value = response.headers.get("WWW-Authenticate")
+    return () if value is None else (value,)
+
+
+def can_replay(request: PreparedRequest, *, idempotent_only: bool) -> bool:
+    """Whether the very same bytes can be sent again: text and bytes, or a file whose start is known.
+
+    A generator has no start to go back to; requests notes a position only for what can tell it.
+    """
+    if idempotent_only and (request.method or "").upper() not in _IDEMPOTENT:
+        return False
+    body: Any = request.body
+    if body is None or isinstance(body, bytes | str | bytearray | memoryview):
+        return True
+    return isinstance(getattr(request, "_body_position", None), int) and hasattr(body, "seek")
+
+
+def replay_of(request: PreparedRequest, response: Response, value: str) -> PreparedRequest | None:
+    """The request once more, with another token and the cookies that the refusal set; None if its body is gone."""
+    again = request.copy()
+    if not isinstance(request.body, bytes | str | bytearray | memoryview | None):
+        try:
+            cast(Any, again.body).seek(cast(Any, request)._body_position)
+        except (OSError, ValueError, AttributeError):
+            return None
+    again.headers[HEADER] = value
+    jar = getattr(again, "_cookies", None)
+    if "Set-Cookie" in response.headers and jar is not None:
+        if again.headers.get("Cookie") == _cookie_header(jar, _without_cookie(request)):
+            again.headers.pop("Cookie", None)
+        _extract_cookies(jar, request, response.raw)
+        again.prepare_cookies(jar)
+    return again
+
+
+def _without_cookie(request: PreparedRequest) -> PreparedRequest:
+    bare = request.copy()
+    bare.headers.pop("Cookie", None)
+    return bare
+
+
+def drain(response: Response) -> None:
+    """Make the connection of a refusal free for the replay: read it if it is short, else close it."""
+    if read_body(response) is None:
+        vars(response).update(_content=b"", _content_consumed=True)
+    response.close()
+
+
+def read_body(response: Any) -> bytes | None:
+    """The body, up to 256 KiB; the caller of the API can still read all of it. None: it is longer, or it broke off."""
+    held = response._content
+    if not isinstance(held, bool):
+        return held if held is not None and len(held) <= BODY_MOST else None
+    if response.raw is None or response._content_consumed:
+        return None
+    length = response.headers.get("Content-Length", "")
+    if length.isdigit() and int(length) > BODY_MOST:
+        return None
+    parts: list[bytes] = []
+    size = 0
+    with suppress(RequestException, HTTPError, OSError):
+        for part in response.raw.stream(16 * 1024, decode_content=True):
+            parts.append(part)
+            size += len(part)
+            if size > BODY_MOST:
+                break
+        else:
+            response._content, response._content_consumed = b"".join(parts), True
+            return b"".join(parts)
+    response.raw = _Rest(b"".join(parts), response.raw)
+    return None
+
+
+class _Rest:
+    """A raw response whose beginning was read already, for the caller who streams it."""
+
+    def __init__(self, start: bytes, raw: Any) -> None:
+        self._start, self._raw = start, raw
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._raw, name)
+
+    def read(self, amt: int | None = None, decode_content: bool | None = True) -> bytes:
+        """As urllib3's; what was read before comes first, decoded."""
+        if amt is None:
+            start, self._start = self._start, b""
+            return start + bytes(self._raw.read(decode_content=decode_content))
+        start, self._start = self._start[:amt], self._start[amt:]
+        return start or bytes(self._raw.read(amt, decode_content=decode_content))
+
+    def stream(self, amt: int = 1 << 16, decode_content: bool | None = True) -> Iterator[bytes]:
+        """As urllib3's."""
+        while self._start:
+            yield self.read(amt, decode_content)
+        yield from self._raw.stream(amt, decode_content=decode_content)

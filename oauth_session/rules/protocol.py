@@ -1,0 +1,372 @@
+"""The refresh protocol: one generator that reads like the laws, without I/O, clock or thread.
+
+A driver runs it: each yielded effect is answered with what happened, and a store that cannot be reached is thrown in
+as `StoreError`. So the same lines run against Redis, against SQLite, and in a simulator that tries every schedule.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from .. import policy
+from ..errors import StoreError
+from . import record as change
+from .record import Pair, Record
+from .token_response import DenialKind, Denied, Granted
+
+
+class Outcome(enum.Enum):
+    """The one name with which a renewal ends (law 15); `source.py` maps each to its error, `events.py` to its event."""
+
+    REFRESHED = "refreshed"  # we asked the provider and committed
+    ADOPTED = "adopted"  # memory, the store or a peer had another token already
+    UNPERSISTED = "unpersisted"  # refreshed, but the store is away: kept in memory until it is back
+    HELD = "held"  # this origin refuses for another reason than expiry
+    BACKING_OFF = "backing_off"  # somebody failed a moment ago; nobody asks yet
+    TRANSIENT = "transient"  # the token endpoint is down or busy
+    UNKNOWN = "unknown"  # two attempts ended without an answer
+    MISCONFIGURED = "misconfigured"  # the client or the request was refused
+    DEAD = "dead"  # the refresh token is
+    ENDED = "ended"  # logged out or revoked
+    NO_GRANT = "no_grant"  # nothing stored, and no seed
+    NOT_RENEWABLE = "not_renewable"  # there is no refresh token
+    STORE_DOWN = "store_down"  # nothing is refreshed without a claim (law 13)
+
+    @property
+    def is_final(self) -> bool:
+        """Only a new login helps; trying again does not."""
+        return self in (Outcome.DEAD, Outcome.ENDED)
+
+
+class Seen(NamedTuple):
+    """A look at the store: the record, its revision, and the store's clock."""
+
+    record: Record | None
+    revision: str
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What is wanted.
+
+    Attributes:
+        unlike: (lineage, generation) of the token that will not do; None: any that is fit to send.
+        origin: who refused it, if somebody did.
+        early: it still works; nobody waits, and whoever renews it already is enough.
+        proven: this very token was accepted at that origin before, so it is not on probation there.
+        force: ask the provider whatever hold, back-off, tombstone or unknown outcome says.
+    """
+
+    unlike: tuple[str, int] | None = None
+    origin: str | None = None
+    early: bool = False
+    proven: bool = False
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a renewal has to know about the grant.
+
+    Attributes:
+        me: a random name for this attempt at a renewal; the claim and the commit carry it.
+        blank: the record of this grant before there is a token.
+        needs_refresh_token: False for grants that are simply run again, such as client credentials.
+    """
+
+    me: str
+    policy: policy.RefreshPolicy
+    blank: Record
+    needs_refresh_token: bool = True
+
+
+class Ending(NamedTuple):
+    """How it ended, and the record as last seen."""
+
+    outcome: Outcome
+    seen: Seen | None = None
+    denied: Denied | None = None
+    wait: float = 0.0
+    reason: str = ""
+
+
+# What the driver is asked to do. The answer's type stands behind each.
+class Load(NamedTuple):
+    """-> Seen."""
+
+
+class Bring(NamedTuple):
+    """Bring what seeds there are (law 16) -> Sequence[Pair], the best first; `now` is the store's clock."""
+
+    now: float
+
+
+class Swap(NamedTuple):
+    """Write `record` if the revision is still that -> (done, Seen); done also when it is ours already (law 3)."""
+
+    revision: str
+    record: Record
+
+
+class Post(NamedTuple):
+    """Present the pair's refresh token while beating the claim's heart -> Posted."""
+
+    seen: Seen
+
+
+class Sleep(NamedTuple):
+    """Until the record changes or the time is over -> Seen."""
+
+    revision: str
+    seconds: float
+
+
+class Pause(NamedTuple):
+    """The time over, whatever the store does -> None."""
+
+    seconds: float
+
+
+class Announce(NamedTuple):
+    """Let the waiters go on with this ending although the work is not done -> None."""
+
+    ending: Ending
+
+
+Effect = Load | Bring | Swap | Post | Sleep | Pause | Announce
+
+
+class Silence(enum.Enum):
+    """Why a POST brought no answer."""
+
+    NOT_SENT = "not_sent"  # not a byte of it left: safe to repeat
+    CUT_OFF = "cut_off"  # sent, then nothing usable: the refresh token may be spent
+    CLAIM_LOST = "claim_lost"  # stopped before writing, since somebody else may be at it (law 4)
+
+
+class Posted(NamedTuple):
+    """The answer, the record as the last heartbeat left it, and when the request left on the store's clock."""
+
+    answer: Granted | Denied | Silence
+    seen: Seen
+    reason: str = ""
+
+
+class Do(enum.Enum):
+    """What to do about a record."""
+
+    USE = enum.auto()
+    WAIT = enum.auto()
+    CLAIM = enum.auto()
+    STOP = enum.auto()
+
+
+class Decision(NamedTuple):
+    """`outcome` goes with STOP, `wait` (seconds) with WAIT and STOP."""
+
+    do: Do
+    outcome: Outcome = Outcome.ADOPTED
+    wait: float = 0.0
+
+
+Renewal = Generator[Effect, Any, Ending]
+
+
+def renewal(ask: Ask, terms: Terms) -> Renewal:
+    """Get a token as asked for, with at most one presentation of any refresh token, whoever else is at it."""
+    try:
+        seen: Seen = yield Load()
+        while True:
+            record = seen.record
+            if record is None or record.state == "dead":
+                record = _admit(record, (yield Bring(seen.now)), terms)
+            if record is None:
+                return Ending(Outcome.NO_GRANT, seen)
+            decision = decide(record, seen.now, ask, terms)
+            if decision.do is Do.STOP:
+                return Ending(decision.outcome, seen, wait=decision.wait, reason=record.error)
+            if decision.do is Do.WAIT:
+                seen = yield Sleep(seen.revision, decision.wait)
+                continue
+            if decision.do is Do.USE:
+                if record is seen.record:
+                    return Ending(Outcome.ADOPTED, seen)
+                done, seen = yield Swap(seen.revision, record)  # a seed is stored before it is used (law 10)
+                if done:
+                    return Ending(Outcome.ADOPTED, seen)
+                continue
+            done, seen = yield Swap(seen.revision, change.claim(record, terms.me, seen.now))
+            if not done:
+                continue
+            ending, seen = yield from _refresh(seen, ask, terms)
+            if ending is not None:
+                return ending
+    except StoreError as error:
+        return Ending(Outcome.STORE_DOWN, reason=str(error))
+
+
+def _admit(record: Record | None, seeds: Sequence[Pair], terms: Terms) -> Record | None:
+    """Law 16: a seed starts a record, or takes over a dead one that has never seen it."""
+    for pair in seeds:
+        if record is None:
+            return change.begin(terms.blank.grant, terms.blank.client, pair.fingerprint(), pair)
+        if pair.fingerprint() not in record.seeds:
+            return change.reseed(record, pair)
+    return terms.blank if record is None and not terms.needs_refresh_token else record
+
+
+def decide(record: Record, now: float, ask: Ask, terms: Terms) -> Decision:
+    """The laws on one record, in the order in which they bind."""
+    if record.state in ("logged_out", "revoked"):
+        return Decision(Do.STOP, Outcome.ENDED)
+    if _is_answer(record, now, ask, terms):  # law 1: compare before you refresh
+        return Decision(Do.USE)
+    if record.state == "dead" and not ask.force:
+        return Decision(Do.STOP, Outcome.DEAD)
+    if terms.needs_refresh_token and record.pair.refresh_token is None:
+        return Decision(Do.STOP, Outcome.NOT_RENEWABLE)
+    held = record.holds.get(ask.origin) if ask.origin and not ask.force else None
+    if held and held.generation == record.generation and held.until > now and (held.step or not ask.proven):
+        return Decision(Do.STOP, Outcome.HELD, held.until - now)
+    if record.claim is not None and record.claim.until > now:  # law 12: wait for the result
+        if ask.early:
+            return Decision(Do.USE)
+        return Decision(Do.WAIT, wait=record.claim.until - now)
+    if record.retry_at > now and not ask.force:  # law 9: one worker's failure spares the others
+        left = min(record.retry_at - now, policy.BACKOFF_LONGEST)
+        if record.outcome in ("doubtful", "cut_off") and not ask.early:  # resolved at the next try, a second away
+            return Decision(Do.WAIT, wait=left)
+        return Decision(Do.STOP, Outcome.BACKING_OFF, left)
+    if not _may_present(record, now, ask, terms):
+        return Decision(Do.STOP, Outcome.UNKNOWN)
+    return Decision(Do.CLAIM)
+
+
+def _is_answer(record: Record, now: float, ask: Ask, terms: Terms) -> bool:
+    if record.pair.access_token is None or ask.unlike == (record.lineage, record.generation):
+        return False
+    if ask.early:
+        return not is_stale(record, now, terms.policy)
+    return not is_expired(record, now, terms.policy)
+
+
+def is_stale(record: Record, now: float, rules: policy.RefreshPolicy) -> bool:
+    """In the advisory window, unless the last refresh showed that asking early gains nothing."""
+    lifetime = record.pair.lifetime
+    if lifetime is None or rules.margin is None:
+        return False
+    return record.age(now) >= (rules.expired_after if record.settled else rules.stale_after)(lifetime)
+
+
+def is_expired(record: Record, now: float, rules: policy.RefreshPolicy) -> bool:
+    """No longer fit to send, as far as the clock can tell."""
+    lifetime = record.pair.lifetime
+    return lifetime is not None and rules.margin is not None and record.age(now) >= rules.expired_after(lifetime)
+
+
+def _may_present(record: Record, now: float, ask: Ask, terms: Terms) -> bool:
+    """Law 5: after an attempt without an end the same refresh token goes out once more; later only within grace."""
+    attempt, rules = record.attempt, terms.policy
+    if attempt is None or attempt.number < 2 or ask.force:
+        return True
+    if not terms.needs_refresh_token or rules.rotation == "none":
+        return True
+    return now - attempt.first_at < rules.reuse_grace
+
+
+def _refresh(seen: Seen, ask: Ask, terms: Terms) -> Generator[Effect, Any, tuple[Ending | None, Seen]]:
+    """From the claim to the commit. Without an ending, the caller looks again."""
+    origin = seen.record
+    assert origin is not None
+    posted: Posted = yield Post(seen)
+    answer, seen = posted.answer, posted.seen
+    while True:
+        record, now = seen.record, seen.now
+        ending: Ending | None
+        if record is None:  # the store was wiped meanwhile: what we hold is all there is
+            record = origin
+        if isinstance(answer, Granted):
+            changed = change.commit(record, terms.me, origin, _pair(answer, origin), ask.origin, now)
+            ending = Ending(Outcome.REFRESHED, seen)
+        else:
+            changed, ending = _failure(record, origin, answer, posted.reason, now, terms)
+        if changed is None:
+            return (ending if record.committed == terms.me else None), seen
+        try:
+            done, seen = yield Swap(seen.revision, changed)
+        except StoreError as error:
+            if not isinstance(answer, Granted):
+                return (ending or Ending(Outcome.STORE_DOWN, reason=str(error))), seen
+            seen = yield from _until_stored(seen, changed)
+            continue
+        if done:
+            return (ending._replace(seen=seen) if ending else None), seen
+
+
+def _until_stored(seen: Seen, changed: Record) -> Generator[Effect, Any, Seen]:
+    """Law 10: the pair is used from memory, and offered to the store until it takes it."""
+    yield Announce(Ending(Outcome.UNPERSISTED, seen._replace(record=changed)))
+    wait = policy.BACKOFF_FIRST
+    while True:
+        yield Pause(wait)
+        try:
+            looked: Seen = yield Load()
+            return looked
+        except StoreError:
+            wait = min(wait * 2, policy.BACKOFF_MOST)
+
+
+def _pair(granted: Granted, origin: Record) -> Pair:
+    old, attempt = origin.pair, origin.attempt
+    return Pair(
+        access_token=granted.access_token,
+        refresh_token=granted.refresh_token or old.refresh_token,  # RFC 6749 section 6: not returned, keep the old one
+        token_type=granted.token_type,
+        scope=granted.scope or old.scope,
+        extra={**old.extra, **granted.extra},
+        issued_at=origin.claim.until - policy.LEASE if origin.claim else 0.0,
+        lifetime=granted.lifetime,
+        date=granted.date,
+        attempt=attempt.number if attempt else 0,
+    )
+
+
+def _failure(
+    record: Record, origin: Record, answer: Denied | Silence, reason: str, now: float, terms: Terms
+) -> tuple[Record | None, Ending | None]:
+    """What a failed POST leaves for everybody (law 9), and how it ends for us; no ending: look again."""
+    me, wait = terms.me, backoff(record.failures, terms.me)
+    if answer is Silence.CLAIM_LOST:
+        return change.release(record, me, now, outcome="claim_lost"), None
+    if answer is Silence.NOT_SENT:
+        changed = change.release(record, me, now, outcome="transient", error=reason, wait=wait)
+        return changed, Ending(Outcome.TRANSIENT, wait=wait, reason=reason)
+    if answer is Silence.CUT_OFF:
+        return change.release(record, me, now, outcome="cut_off", error=reason, wait=wait, spent=True), None
+    assert isinstance(answer, Denied)
+    if (record.lineage, record.generation) != (origin.lineage, origin.generation):
+        return change.release(record, me, now, outcome=record.outcome), None  # law 8: a loser never destroys a winner
+    if answer.refresh_token is not None:
+        return change.salvage(record, me, origin, answer.refresh_token, now), None
+    error = answer.error or f"HTTP {answer.status}"
+    if answer.kind is DenialKind.DEAD and terms.needs_refresh_token:
+        changed = change.doubt(record, me, now, error)
+        return changed, Ending(Outcome.DEAD, denied=answer) if changed.state == "dead" else None
+    if answer.kind is DenialKind.MALFORMED:
+        return change.release(record, me, now, outcome="cut_off", error=error, wait=wait, spent=True), None
+    if answer.kind is DenialKind.TRANSIENT:
+        wait = max(wait, min(answer.retry_after or 0.0, policy.BACKOFF_LONGEST))
+        changed = change.release(record, me, now, outcome="transient", error=error, wait=wait)
+        return changed, Ending(Outcome.TRANSIENT, denied=answer, wait=wait)
+    changed = change.release(record, me, now, outcome="misconfigured", error=error, wait=policy.COOL_DOWN)
+    return changed, Ending(Outcome.MISCONFIGURED, denied=answer, wait=policy.COOL_DOWN)
+
+
+def backoff(failures: int, me: str) -> float:
+    """Seconds after the nth failure in a row: doubling, and spread by who asks, so that nobody marches in step."""
+    spread = 0.5 + int(me[:4], 16) / 0x1FFFE
+    return min(policy.BACKOFF_FIRST * float(2 ** min(failures, 10)), policy.BACKOFF_MOST) * spread

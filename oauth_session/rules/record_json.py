@@ -1,0 +1,176 @@
+"""The record as JSON text: the public format, which a program in another language can read and write.
+
+Fields that hold their default are left out: a million grants should not pay for what they do not use.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from typing import Any
+
+from ..errors import StoreError
+from ..tokens import is_sendable
+from .record import Attempt, Claim, Hold, Pair, Record
+
+VERSION = 1
+
+_STATES = ("live", "dead", "logged_out", "revoked")
+
+
+def dump(record: Record) -> str:
+    """The text of a record."""
+    return json.dumps({"v": VERSION} | _plain(record), separators=(",", ":"))
+
+
+def mirror(record: Record) -> str:
+    """The access token alone, for programs that only read (never the refresh token)."""
+    token = record.pair.token() if record.state in ("live", "dead") else None
+    return json.dumps(
+        {
+            "access_token": token.access_token if token else None,
+            "token_type": token.token_type if token else None,
+            "expires_at": token.expires_at if token else None,
+            "generation": record.generation,
+        }
+    )
+
+
+def load(text: str, name: str) -> Record:
+    """The record of a text.
+
+    Args:
+        name: what to call the record in an error; nothing secret.
+
+    Raises:
+        StoreError: it is no record, or one of a newer version. Nothing is overwritten.
+    """
+    try:
+        data = json.loads(text)
+    except ValueError:
+        raise StoreError(f"the record of {name} is not JSON; {_REMEDY}") from None
+    if not isinstance(data, dict):
+        raise StoreError(f"the record of {name} is not a JSON object; {_REMEDY}")
+    if data.get("v") != VERSION:
+        raise StoreError(
+            f"the record of {name} has version {str(data.get('v'))[:20]!r}, this release knows {VERSION}: upgrade "
+            "oauth_session here; the record was left alone"
+        )
+    try:
+        return _record(_Fields(data))
+    except _Malformed as error:
+        raise StoreError(f"the record of {name} is damaged at {error}; {_REMEDY}") from None
+
+
+_REMEDY = "it was left alone: put() a new token there, or restore the store"
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        out = {}
+        for f in fields(value):
+            item = getattr(value, f.name)
+            default = f.default if f.default_factory is MISSING else f.default_factory()
+            if item != default:
+                out[f.name] = _plain(item)
+        return out
+    if isinstance(value, Mapping):
+        return {k: _plain(v) for k, v in value.items()}
+    return [_plain(v) for v in value] if isinstance(value, tuple | list) else value
+
+
+class _Malformed(Exception):
+    """Names the field, never its value."""
+
+
+class _Fields:
+    """Reads typed members of a JSON object; absent ones take the default."""
+
+    def __init__(self, data: Any, where: str = "") -> None:
+        if not isinstance(data, dict):
+            raise _Malformed(where or "the top")
+        self.data, self.where = data, where
+
+    def text(self, name: str, default: str | None = None) -> Any:
+        value = self.data.get(name, default)
+        if not isinstance(value, str) and value is not default:
+            raise _Malformed(self.where + name)
+        return value
+
+    def number(self, name: str, default: float | None = None) -> Any:
+        value = self.data.get(name, default)
+        if value is default:
+            return value
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise _Malformed(self.where + name)
+        return value
+
+    def whole(self, name: str) -> int:
+        value = self.number(name, 0)
+        if not isinstance(value, int) or value < 0:
+            raise _Malformed(self.where + name)
+        return value
+
+    def below(self, name: str) -> _Fields | None:
+        value = self.data.get(name)
+        return None if value is None else _Fields(value, f"{self.where}{name}.")
+
+
+def _record(data: _Fields) -> Record:
+    state = data.text("state", "live")
+    if state not in _STATES:
+        raise _Malformed("state")
+    if not (data.text("grant") and data.text("lineage")):
+        raise _Malformed("grant or lineage")
+    seeds = data.data.get("seeds", [])
+    if not isinstance(seeds, list) or not all(isinstance(seed, str) for seed in seeds):
+        raise _Malformed("seeds")
+    spare, claim, attempt, holds = (data.below(n) for n in ("spare", "claim", "attempt", "holds"))
+    return Record(
+        grant=data.text("grant"),
+        client=data.text("client", ""),
+        lineage=data.text("lineage"),
+        generation=data.whole("generation"),
+        state=state,
+        pair=_pair(data.below("pair") or _Fields({})),
+        spare=_pair(spare) if spare else None,
+        claim=Claim(claim.text("by", ""), claim.number("until", 0.0)) if claim else None,
+        attempt=Attempt(attempt.text("by", ""), attempt.whole("number"), attempt.number("first_at", 0.0))
+        if attempt
+        else None,
+        committed=data.text("committed", ""),
+        settled=bool(data.data.get("settled", False)),
+        retry_at=data.number("retry_at", 0.0),
+        failures=data.whole("failures"),
+        doubts=data.whole("doubts"),
+        outcome=data.text("outcome", ""),
+        error=data.text("error", ""),
+        holds={origin: _hold(_Fields(value, f"holds.{origin}.")) for origin, value in holds.data.items()}
+        if holds
+        else {},
+        seeds=tuple(seeds),
+    )
+
+
+def _hold(data: _Fields) -> Hold:
+    return Hold(data.whole("generation"), data.number("until", 0.0), data.whole("step"))
+
+
+def _pair(data: _Fields) -> Pair:
+    extra = data.below("extra")
+    access_token = data.text("access_token")
+    if access_token is not None and not is_sendable(access_token):
+        raise _Malformed(data.where + "access_token")
+    return Pair(
+        access_token=access_token,
+        refresh_token=data.text("refresh_token") or None,
+        token_type=data.text("token_type", "Bearer"),
+        scope=data.text("scope"),
+        extra=extra.data if extra else {},
+        issued_at=data.number("issued_at", 0.0),
+        lifetime=data.number("lifetime"),
+        date=data.number("date"),
+        attempt=data.whole("attempt"),
+    )

@@ -1,0 +1,182 @@
+"""The session: a `requests.Session` whose `auth` is the door of one grant."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import requests
+from requests import PreparedRequest, Request, Response
+from requests.sessions import merge_setting
+from requests.utils import get_netrc_auth
+
+from .auth import TokenAuth
+from .errors import ConfigurationError
+from .events import Listener
+from .policy import RefreshPolicy
+from .registration import Registration, Secret, Seed
+from .rules.detection import Detection
+from .rules.flow import HEADER
+from .rules.origins import origin_of
+
+RequestHook = Callable[[PreparedRequest], PreparedRequest | None]
+
+# requests leaves these two untyped
+_plain_rebuild: Any = requests.Session.rebuild_auth
+_merge: Any = merge_setting
+_ABSOLUTE = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
+
+
+class OAuthSession(requests.Session):
+    """A drop-in for `requests.Session` that stays logged in.
+
+    Any number of threads, processes and machines may share one grant through a common store; each expiry costs one
+    refresh. The token goes to the origins of `base_url` and `origins` and nowhere else.
+
+    Args:
+        base_url: URLs without a scheme are appended to it; its origin may see the token.
+        token_url: the token endpoint (RFC 6749 section 3.2).
+        client_id: as registered.
+        client_secret: a string, ``"env:NAME"``, or a callable; None for a public client.
+        client_auth: ``client_secret_basic`` (default with a secret), ``client_secret_basic_raw``,
+            ``client_secret_post`` or ``none`` (default without).
+        scope: asked for by grants that are run again; a refresh keeps the scope that was granted.
+        grant_type: ``refresh_token`` or ``client_credentials``.
+        refresh_token: a seed: used when nothing is stored for the grant, or when what is stored is dead.
+        token: the same, as a `Token`, a mapping, or a callable ``(grant_id) -> Token | mapping | None``.
+        grant_id: names the resource owner's grant, such as a customer's number.
+        store: ``memory:``, ``sqlite:///path``, ``redis://...``, a redis client or a store object.
+        origins: further origins that may see the token, or ``"*"``.
+        allow_http: let the token travel over plain http beyond loopback, too.
+        refresh: when and how patiently to refresh.
+        detect: which answers mean that the token has ended.
+        refresh_on: plain statuses that may mean it, such as ``{401, 403}``.
+        expired_when: exact rules that mean it.
+        rotation, reuse_grace: what the provider does with used refresh tokens; see `RefreshPolicy`.
+        token_session: a session for the token endpoint instead of a plain one of our own.
+        on_event: called with each `Event`; what it raises is logged.
+        auth: a ready door, from `OAuthClient.auth`; then only `base_url` may be given besides.
+
+    Attributes:
+        auth: the door; replace it, or give `auth=` per request, and that wins.
+        request_hooks: called in order with each request that is complete but for its token; each may return another.
+
+    Raises:
+        ConfigurationError: an argument is missing or wrong; the message says which.
+    """
+
+    __attrs__ = [*requests.Session.__attrs__, "base_url", "request_hooks"]
+
+    def __init__(
+        self,
+        *,
+        base_url: str | None = None,
+        token_url: str | None = None,
+        client_id: str | None = None,
+        client_secret: Secret = None,
+        client_auth: str | None = None,
+        scope: str | None = None,
+        grant_type: str = "refresh_token",
+        refresh_token: str | None = None,
+        token: Seed | None = None,
+        grant_id: str = "default",
+        store: Any = "memory:",
+        origins: Sequence[str] | str | None = None,
+        allow_http: bool = False,
+        refresh: RefreshPolicy | None = None,
+        detect: Detection | None = None,
+        refresh_on: Iterable[int] | None = None,
+        expired_when: Sequence[Mapping[str, Any]] | None = None,
+        rotation: str | None = None,
+        reuse_grace: float | None = None,
+        token_session: requests.Session | None = None,
+        on_event: Listener | None = None,
+        auth: TokenAuth | None = None,
+    ) -> None:
+        super().__init__()
+        if base_url is not None:
+            _check_base(base_url)
+        self.base_url = base_url
+        self.request_hooks: list[RequestHook] = []
+        if auth is None:
+            registration = Registration.of(
+                token_url=token_url,
+                client_id=client_id,
+                client_secret=client_secret,
+                client_auth=client_auth,
+                scope=scope,
+                grant_type=grant_type,
+                store=store,
+                refresh=refresh,
+                rotation=rotation,
+                reuse_grace=reuse_grace,
+                detect=detect,
+                refresh_on=refresh_on,
+                expired_when=expired_when,
+                token_session=token_session,
+                allow_http=allow_http,
+                on_event=on_event,
+            )
+            seeds: list[Seed] = [] if token is None else [token]
+            if refresh_token is not None:
+                seeds.append({"refresh_token": refresh_token})
+            auth = registration.auth(grant_id, base_url=base_url, origins=origins, seeds=seeds)
+        self.auth = auth
+
+    def prepare_request(self, request: Request) -> PreparedRequest:
+        """As requests', on the whole URL, and with `request_hooks` run before the token is attached."""
+        url = self._whole(request.url)
+        if url is request.url and not self.request_hooks:
+            return super().prepare_request(request)
+        ours = Request()
+        ours.__dict__.update(request.__dict__)
+        ours.url = url
+        if self.request_hooks:
+            ours.auth = self._hooked(ours)
+        return super().prepare_request(ours)
+
+    def rebuild_auth(self, prepared_request: PreparedRequest, response: Response) -> None:
+        """On a redirect, the token goes on within its origin (the newest that was sent), and never beyond it."""
+        carried = getattr(response.request, "headers", {}).get(HEADER)
+        ours = any(getattr(hook, "carries", None) for hook in prepared_request.hooks.get("response", ()))
+        if not ours or HEADER not in prepared_request.headers:
+            _plain_rebuild(self, prepared_request, response)
+            return
+        before, after = origin_of(response.request.url or ""), origin_of(prepared_request.url or "")
+        if carried is not None and before is not None and before == after:
+            prepared_request.headers[HEADER] = carried
+        else:
+            del prepared_request.headers[HEADER]
+            _plain_rebuild(self, prepared_request, response)
+
+    def _whole(self, url: Any) -> Any:
+        if self.base_url is None or not isinstance(url, str | bytes):
+            return url
+        text = url.decode("utf8") if isinstance(url, bytes) else url
+        if _ABSOLUTE.match(text):
+            return url
+        base = self.base_url.rstrip("/")
+        return base + text if text[:1] in ("", "?", "#") else f"{base}/{text.lstrip('/')}"
+
+    def _hooked(self, request: Request) -> Callable[[PreparedRequest], PreparedRequest]:
+        """An auth that runs the hooks, then the auth that requests would have chosen."""
+        hooks, chosen = list(self.request_hooks), request.auth
+        if self.trust_env and not chosen and not self.auth:
+            chosen = get_netrc_auth(request.url)
+        chosen = _merge(chosen, self.auth)
+
+        def run(prepared: PreparedRequest) -> PreparedRequest:
+            for hook in hooks:
+                prepared = hook(prepared) or prepared
+            prepared.prepare_auth(chosen, prepared.url or "")
+            return prepared
+
+        return run
+
+
+def _check_base(base_url: object) -> None:
+    if not isinstance(base_url, str) or origin_of(base_url) is None or not _ABSOLUTE.match(base_url):
+        raise ConfigurationError("base_url must be an absolute URL, such as https://api.example.com/v1/")
+    if "?" in base_url or "#" in base_url:
+        raise ConfigurationError("base_url must have no query and no fragment: paths are appended to it")

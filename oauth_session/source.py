@@ -1,0 +1,396 @@
+"""The token source: what one process holds of one grant, and the one renewal that its threads share.
+
+`token()` on a fresh token takes no lock and does no I/O. Everything else runs the protocol on a worker thread that
+outlives its callers (law 4): a Ctrl-C, a deadline or the interpreter's exit must not fall between the provider's
+answer and the commit.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from . import policy
+from .driver import Driver, Endpoint, Ledger
+from .errors import OAuthSessionError, RefreshTimeout, StoreError
+from .events import Event, Listener, Name, tell
+from .rules import record as change
+from .rules.outcomes import error_of
+from .rules.protocol import Ask, Ending, Outcome, Seen, Terms, renewal
+from .rules.record import Pair, Record
+from .rules.token_request import TokenRequest
+from .tokens import Token
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Held:
+    """What a process holds of a grant: a token, and all that the path of a request asks about it.
+
+    Attributes:
+        fresh_for: the age in seconds up to which nobody does anything about it.
+        usable_for: the age up to which it is sent.
+        born: when its age was 0, on the monotonic and on the wall clock; the larger elapsed time counts (law 17).
+        holds: origin -> (until, on the monotonic clock; step; generation).
+    """
+
+    token: Token
+    lineage: str
+    generation: int
+    fresh_for: float
+    usable_for: float
+    born: tuple[float, float]
+    holds: Mapping[str, tuple[float, int, int]]
+
+    def age(self) -> float:
+        """Seconds since it was issued."""
+        return max(time.monotonic() - self.born[0], time.time() - self.born[1])
+
+    def held_back(self, origin: str) -> bool:
+        """Whether refusals there are known not to be expiry."""
+        until, step, generation = self.holds.get(origin, (0.0, 0, -1))
+        return step > 0 and generation == self.generation and until > time.monotonic()
+
+
+class Renewed(NamedTuple):
+    """What came of a refusal: another token, or the error that says why there is none."""
+
+    held: Held | None
+    outcome: Outcome
+    error: Exception | None
+
+
+class Grant(NamedTuple):
+    """What the source needs to know about its grant.
+
+    Attributes:
+        build: makes the token request for a pair.
+        seeds: brings the seeds, given the store's clock (law 16).
+        needs_refresh_token: False for grants that are simply run again.
+    """
+
+    grant_id: str
+    client: str
+    build: Callable[[Pair], TokenRequest]
+    seeds: Callable[[float], Sequence[Pair]]
+    needs_refresh_token: bool = True
+
+
+class _Flight:
+    """One renewal under way, and the event on which its waiters wait."""
+
+    def __init__(self, ask: Ask) -> None:
+        self.ask = ask
+        self.landed = threading.Event()
+        self.ending: Ending | None = None
+        self.trouble: Exception | None = None
+
+
+_sources: weakref.WeakSet[TokenSource] = weakref.WeakSet()
+
+
+class TokenSource:
+    """One grant's tokens in one process; safe for threads, and usable on both sides of a fork.
+
+    Args:
+        grant: what to refresh and how.
+        ledger: where the record is.
+        endpoint: whom to ask.
+        rules: when, and how patiently.
+        listener: told of everything that matters.
+    """
+
+    def __init__(
+        self,
+        grant: Grant,
+        ledger: Ledger,
+        endpoint: Endpoint,
+        rules: policy.RefreshPolicy,
+        listener: Listener | None = None,
+    ) -> None:
+        self.grant, self.ledger, self.endpoint, self.rules, self.listener = grant, ledger, endpoint, rules, listener
+        self._held: Held | None = None  # published last, as one value; read without a lock
+        self._proven: dict[str, int] = {}  # origin -> the newest generation that it has accepted after a refusal
+        self._next_look = 0.0
+        self._tickets = itertools.count(1)
+        self._published = 0
+        self._remake()
+        _sources.add(self)
+
+    def _remake(self) -> None:
+        """In a forked child: its parent's threads are gone, and a lock may have been held at the fork."""
+        self._lock = threading.RLock()  # guards _held, _published and _flight; a signal handler may come in again
+        self._look_lock = threading.Lock()  # held by the one caller that looks at the store
+        self._flight: _Flight | None = None
+        self._not_early_before = 0.0
+
+    # -- the path of a request ---------------------------------------------------------------------------------------
+
+    def token(self, timeout: float | None = None) -> Held:
+        """A token fit to send; refreshed first if it is known to have ended.
+
+        Args:
+            timeout: seconds to wait for a refresh; the policy's deadline if None.
+
+        Raises:
+            OAuthSessionError: there is none, for the reason that its class says.
+        """
+        held = self._held
+        if held is not None and time.monotonic() >= self._next_look and self.ledger.store.shared:
+            self._look()
+            held = self._held
+        if held is not None:
+            age = held.age()
+            if age < held.fresh_for:
+                return held
+            if age < held.usable_for:
+                return self._early(held)
+        renewed = self._renew(Ask(), timeout)
+        if renewed.held is None:
+            raise renewed.error or OAuthSessionError(f"grant {self.grant.grant_id!r}: no token")
+        return renewed.held
+
+    def held(self) -> Held | None:
+        """What is in memory, fit or not."""
+        return self._held
+
+    def renew(self, unlike: Held, origin: str) -> Renewed:
+        """A token unlike the one that `origin` refused; asks the provider only if nobody has one (law 1)."""
+        held = self._held
+        if held is not None and held.generation == unlike.generation and held.held_back(origin):
+            return Renewed(None, Outcome.HELD, None)
+        proven = self._proven.get(origin) == unlike.generation
+        return self._renew(Ask((unlike.lineage, unlike.generation), origin, proven=proven), None)
+
+    def refused_again(self, held: Held, origin: str) -> None:
+        """The replay was refused too: put the origin on hold, for everybody."""
+        self._tell("hold", generation=held.generation, origin=origin)
+        self._change(lambda record, now: record and change.hold(record, origin, held.generation, now))
+
+    def accepted(self, held: Held, origin: str, after_refusal: bool) -> None:
+        """A request went through: a hold of an earlier generation is over, and a newborn token has proven itself."""
+        hold = held.holds.get(origin)
+        if after_refusal or hold is not None:
+            self._proven[origin] = held.generation
+        if hold is not None and hold[1] > 0 and hold[2] < held.generation:
+            self._change(lambda record, now: record and change.unhold(record, origin, held.generation))
+
+    # -- what people ask for -----------------------------------------------------------------------------------------
+
+    def refresh(self, force: bool = False, timeout: float | None = None) -> Held:
+        """A token unlike the present one, from a peer or from the provider.
+
+        Raises:
+            OAuthSessionError: there is none, for the reason that its class says.
+        """
+        held = self._held or self._publish_look()
+        unlike = (held.lineage, held.generation) if held else None
+        renewed = self._renew(Ask(unlike, force=force), timeout)
+        if renewed.held is None:
+            raise renewed.error or OAuthSessionError(f"grant {self.grant.grant_id!r}: no token")
+        return renewed.held
+
+    def put(self, pair: Callable[[float], Pair]) -> None:
+        """A login somewhere else: replaces whatever is there, lifts a tombstone, starts a new lineage."""
+
+        def step(record: Record | None, now: float) -> Record:
+            new = pair(now)
+            if record is None:
+                return replace(self._blank(), pair=new, seeds=(new.fingerprint(),))
+            seeds = (*record.seeds, new.fingerprint())[-policy.SEEDS_REMEMBERED :]
+            return change.begin_again(record, policy.random_name(), new, seeds)
+
+        self._written(self.ledger.update(step))
+
+    def end(self, state: change.Ending) -> None:
+        """Forget the tokens here and in the store; what is left is a tombstone."""
+
+        def step(record: Record | None, now: float) -> Record:
+            return change.end(record or self._blank(), state)
+
+        self._written(self.ledger.update(step))
+
+    # -- one renewal for all threads ---------------------------------------------------------------------------------
+
+    def _renew(self, ask: Ask, timeout: float | None) -> Renewed:
+        deadline = time.monotonic() + (self.rules.deadline if timeout is None else timeout)
+        while True:
+            flight, ours = self._board(ask)
+            if not flight.landed.wait(max(0.0, deadline - time.monotonic())):
+                says = f"grant {self.grant.grant_id!r}: still being refreshed; the refresh goes on"
+                return Renewed(None, Outcome.BACKING_OFF, RefreshTimeout(says))
+            if flight.trouble is not None:
+                return Renewed(None, Outcome.MISCONFIGURED, copy.copy(flight.trouble))
+            ending, held = flight.ending, self._held
+            assert ending is not None
+            error = error_of(ending, self.grant.grant_id)
+            if error is None and held is not None and self._will_do(held, ask):
+                return Renewed(held, ending.outcome, None)
+            if ours or (error is not None and flight.ask == ask):
+                return Renewed(None if error else self._answer_to(ask), ending.outcome, error)
+
+    def _will_do(self, held: Held, ask: Ask) -> bool:
+        return ask.unlike != (held.lineage, held.generation) and held.age() < held.usable_for
+
+    def _answer_to(self, ask: Ask) -> Held | None:
+        """What our own flight brought, however short it lives."""
+        held = self._held
+        return held if held is not None and ask.unlike != (held.lineage, held.generation) else None
+
+    def _board(self, ask: Ask) -> tuple[_Flight, bool]:
+        """The renewal under way, or a new one of our own."""
+        with self._lock:
+            if self._flight is not None:
+                return self._flight, False
+            flight = self._flight = _Flight(ask)
+            worker = threading.Thread(target=self._fly, args=(flight,), name="oauth-session-refresh", daemon=False)
+            try:
+                worker.start()
+                return flight, True
+            except RuntimeError:
+                pass  # the interpreter is ending and starts no thread any more: fly ourselves
+            except BaseException:
+                if worker.ident is None:
+                    self._flight = None
+                raise
+        self._fly(flight)
+        return flight, True
+
+    def _fly(self, flight: _Flight) -> None:
+        driver = Driver(
+            self.ledger,
+            self.endpoint,
+            me := policy.random_name(),
+            self.grant.build,
+            self._seeds,
+            lambda ending: self._announce(flight, ending),
+        )
+        ending = Ending(Outcome.STORE_DOWN, reason="the refresh was interrupted")
+        try:
+            terms = Terms(me, self.rules, self._blank(), self.grant.needs_refresh_token)
+            ending = driver.run(renewal(flight.ask, terms))
+            flight.trouble = driver.trouble
+        except Exception as error:
+            flight.trouble = error
+        finally:
+            self._land(flight, ending)
+
+    def _announce(self, flight: _Flight, ending: Ending) -> None:
+        """Law 10: the waiters go on with what is in memory, while the worker keeps offering it to the store."""
+        self._publish(ending.seen, self._ticket())
+        self._end(flight, ending)
+
+    def _land(self, flight: _Flight, ending: Ending) -> None:
+        self._publish(ending.seen, self._ticket())
+        with self._lock:
+            if self._flight is flight:
+                self._flight = None
+        if not flight.landed.is_set():
+            self._end(flight, ending)
+
+    def _end(self, flight: _Flight, ending: Ending) -> None:
+        flight.ending = ending
+        flight.landed.set()
+        record = ending.seen.record if ending.seen else None
+        generation = record.generation if record else None
+        name: Name = "unpersisted" if ending.outcome is Outcome.UNPERSISTED else "refresh_ended"
+        if ending.outcome is Outcome.ADOPTED:
+            name = "adopted"
+        self._tell(name, outcome=ending.outcome.value, generation=generation, reason=ending.reason)
+
+    def _early(self, held: Held) -> Held:
+        """The advisory window: one renews, everybody else goes on with what they have."""
+        if time.monotonic() < self._not_early_before or self._flight is not None:
+            return held
+        self._not_early_before = time.monotonic() + policy.BACKOFF_FIRST
+        ask = Ask((held.lineage, held.generation), early=True)
+        if self.rules.background:
+            self._board(ask)
+            return held
+        return self._renew(ask, None).held or held
+
+    # -- what we hold ------------------------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        """Law 14: one caller looks whether somebody has put another token; without one, nothing changes."""
+        if not self._look_lock.acquire(blocking=False):
+            return
+        try:
+            self._next_look = time.monotonic() + policy.FRESHNESS
+            self._publish_look()
+        except StoreError:
+            self._next_look = time.monotonic() + policy.BACKOFF_MOST  # what is in memory goes on being used (law 13)
+        finally:
+            self._look_lock.release()
+
+    def _publish_look(self) -> Held | None:
+        ticket = self._ticket()
+        self._publish(self.ledger.load(), ticket)
+        return self._held
+
+    def _change(self, step: Callable[[Record | None, float], Record | None]) -> None:
+        """A change that a request can do without: a store that is away loses it."""
+        try:
+            self._written(self.ledger.update(step))
+        except StoreError as error:
+            self._tell("not_refreshed", outcome="store_down", reason=str(error))
+
+    def _written(self, seen: Seen) -> None:
+        self._publish(seen, self._ticket())
+
+    def _ticket(self) -> int:
+        """Taken before a look and after a write: of two, the one with the higher number knows more."""
+        return next(self._tickets)
+
+    def _publish(self, seen: Seen | None, ticket: int) -> None:
+        if seen is None or seen.record is None:
+            return  # a store that was wiped takes nothing out of memory
+        new = _held(seen.record, seen.now, self.rules, self.grant.needs_refresh_token)
+        with self._lock:
+            old = self._held
+            if ticket < self._published:
+                return
+            if old and new and old.lineage == new.lineage and new.generation < old.generation:
+                return
+            self._published, self._next_look = ticket, time.monotonic() + policy.FRESHNESS
+            self._held = new
+
+    def _seeds(self, now: float) -> Sequence[Pair]:
+        return self.grant.seeds(now)
+
+    def _blank(self) -> Record:
+        return change.begin(self.grant.grant_id, self.grant.client, policy.random_name(), Pair())
+
+    def _tell(
+        self, name: Name, *, outcome: str = "", generation: int | None = None, origin: str = "", reason: str = ""
+    ) -> None:
+        tell(self.listener, Event(name, self.grant.grant_id, outcome, generation, origin, reason))
+
+
+def _held(record: Record, now: float, rules: policy.RefreshPolicy, needs_refresh_token: bool) -> Held | None:
+    token = record.pair.token()
+    if token is None:
+        return None
+    mono, wall, age, lifetime = time.monotonic(), time.time(), record.age(now), record.pair.lifetime
+    fresh = usable = float("inf")
+    if lifetime is not None and rules.margin is not None:
+        usable = rules.expired_after(lifetime)
+        renewable = record.pair.refresh_token is not None or not needs_refresh_token
+        fresh = rules.stale_after(lifetime) if renewable and not record.settled else usable
+    holds = {o: (mono + h.until - now, h.step, h.generation) for o, h in record.holds.items()}
+    return Held(token, record.lineage, record.generation, fresh, usable, (mono - age, wall - age), holds)
+
+
+def _after_fork() -> None:
+    for source in list(_sources):
+        source._remake()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
