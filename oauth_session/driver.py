@@ -13,7 +13,7 @@ from .endpoint import Exchange
 from .errors import StoreError
 from .rules import record as change
 from .rules import record_json
-from .rules.protocol import (
+from .rules.effects import (
     Announce,
     Bring,
     Effect,
@@ -22,12 +22,12 @@ from .rules.protocol import (
     Pause,
     Post,
     Posted,
-    Renewal,
     Seen,
     Silence,
     Sleep,
     Swap,
 )
+from .rules.protocol import Renewal
 from .rules.record import Pair, Record
 from .rules.token_request import TokenRequest
 from .rules.token_response import Denied, read_token_response, scrub

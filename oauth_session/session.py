@@ -163,7 +163,7 @@ class OAuthSession(requests.Session):
         """An auth that runs the hooks, then the auth that requests would have chosen."""
         hooks, chosen = list(self.request_hooks), request.auth
         if self.trust_env and not chosen and not self.auth:
-            chosen = get_netrc_auth(request.url)
+            chosen = get_netrc_auth(request.url or "")
         chosen = _merge(chosen, self.auth)
 
         def run(prepared: PreparedRequest) -> PreparedRequest:

@@ -8,54 +8,25 @@ answer and the commit.
 from __future__ import annotations
 
 import copy
-import itertools
 import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from . import policy
 from .driver import Driver, Endpoint, Ledger
 from .errors import OAuthSessionError, RefreshTimeout, StoreError
 from .events import Event, Listener, Name, tell
+from .held import Held, Memory
 from .rules import record as change
+from .rules.effects import Ask, Ending, Outcome, Terms
 from .rules.outcomes import error_of
-from .rules.protocol import Ask, Ending, Outcome, Seen, Terms, renewal
+from .rules.protocol import renewal
 from .rules.record import Pair, Record
 from .rules.token_request import TokenRequest
-from .tokens import Token
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Held:
-    """What a process holds of a grant: a token, and all that the path of a request asks about it.
-
-    Attributes:
-        fresh_for: the age in seconds up to which nobody does anything about it.
-        usable_for: the age up to which it is sent.
-        born: when its age was 0, on the monotonic and on the wall clock; the larger elapsed time counts (law 17).
-        holds: origin -> (until, on the monotonic clock; step; generation).
-    """
-
-    token: Token
-    lineage: str
-    generation: int
-    fresh_for: float
-    usable_for: float
-    born: tuple[float, float]
-    holds: Mapping[str, tuple[float, int, int]]
-
-    def age(self) -> float:
-        """Seconds since it was issued."""
-        return max(time.monotonic() - self.born[0], time.time() - self.born[1])
-
-    def held_back(self, origin: str) -> bool:
-        """Whether refusals there are known not to be expiry."""
-        until, step, generation = self.holds.get(origin, (0.0, 0, -1))
-        return step > 0 and generation == self.generation and until > time.monotonic()
 
 
 class Renewed(NamedTuple):
@@ -115,18 +86,15 @@ class TokenSource:
         listener: Listener | None = None,
     ) -> None:
         self.grant, self.ledger, self.endpoint, self.rules, self.listener = grant, ledger, endpoint, rules, listener
-        self._held: Held | None = None  # published last, as one value; read without a lock
+        self._memory = Memory(ledger, rules, grant.needs_refresh_token)
         self._proven: dict[str, int] = {}  # origin -> the newest generation that it has accepted after a refusal
-        self._next_look = 0.0
-        self._tickets = itertools.count(1)
-        self._published = 0
         self._remake()
         _sources.add(self)
 
     def _remake(self) -> None:
         """In a forked child: its parent's threads are gone, and a lock may have been held at the fork."""
-        self._lock = threading.RLock()  # guards _held, _published and _flight; a signal handler may come in again
-        self._look_lock = threading.Lock()  # held by the one caller that looks at the store
+        self._memory.remake()
+        self._lock = threading.RLock()  # guards _flight; a signal handler may come in again
         self._flight: _Flight | None = None
         self._not_early_before = 0.0
 
@@ -141,10 +109,7 @@ class TokenSource:
         Raises:
             OAuthSessionError: there is none, for the reason that its class says.
         """
-        held = self._held
-        if held is not None and time.monotonic() >= self._next_look and self.ledger.store.shared:
-            self._look()
-            held = self._held
+        held = self._memory.current()
         if held is not None:
             age = held.age()
             if age < held.fresh_for:
@@ -158,11 +123,11 @@ class TokenSource:
 
     def held(self) -> Held | None:
         """What is in memory, fit or not."""
-        return self._held
+        return self._memory.held
 
     def renew(self, unlike: Held, origin: str) -> Renewed:
         """A token unlike the one that `origin` refused; asks the provider only if nobody has one (law 1)."""
-        held = self._held
+        held = self._memory.held
         if held is not None and held.generation == unlike.generation and held.held_back(origin):
             return Renewed(None, Outcome.HELD, None)
         proven = self._proven.get(origin) == unlike.generation
@@ -189,7 +154,7 @@ class TokenSource:
         Raises:
             OAuthSessionError: there is none, for the reason that its class says.
         """
-        held = self._held or self._publish_look()
+        held = self._memory.held or self._memory.look()
         unlike = (held.lineage, held.generation) if held else None
         renewed = self._renew(Ask(unlike, force=force), timeout)
         if renewed.held is None:
@@ -206,7 +171,7 @@ class TokenSource:
             seeds = (*record.seeds, new.fingerprint())[-policy.SEEDS_REMEMBERED :]
             return change.begin_again(record, policy.random_name(), new, seeds)
 
-        self._written(self.ledger.update(step))
+        self._memory.written(self.ledger.update(step))
 
     def end(self, state: change.Ending) -> None:
         """Forget the tokens here and in the store; what is left is a tombstone."""
@@ -214,7 +179,7 @@ class TokenSource:
         def step(record: Record | None, now: float) -> Record:
             return change.end(record or self._blank(), state)
 
-        self._written(self.ledger.update(step))
+        self._memory.written(self.ledger.update(step))
 
     # -- one renewal for all threads ---------------------------------------------------------------------------------
 
@@ -227,7 +192,7 @@ class TokenSource:
                 return Renewed(None, Outcome.BACKING_OFF, RefreshTimeout(says))
             if flight.trouble is not None:
                 return Renewed(None, Outcome.MISCONFIGURED, copy.copy(flight.trouble))
-            ending, held = flight.ending, self._held
+            ending, held = flight.ending, self._memory.held
             assert ending is not None
             error = error_of(ending, self.grant.grant_id)
             if error is None and held is not None and self._will_do(held, ask):
@@ -240,7 +205,7 @@ class TokenSource:
 
     def _answer_to(self, ask: Ask) -> Held | None:
         """What our own flight brought, however short it lives."""
-        held = self._held
+        held = self._memory.held
         return held if held is not None and ask.unlike != (held.lineage, held.generation) else None
 
     def _board(self, ask: Ask) -> tuple[_Flight, bool]:
@@ -283,11 +248,11 @@ class TokenSource:
 
     def _announce(self, flight: _Flight, ending: Ending) -> None:
         """Law 10: the waiters go on with what is in memory, while the worker keeps offering it to the store."""
-        self._publish(ending.seen, self._ticket())
+        self._memory.written(ending.seen)
         self._end(flight, ending)
 
     def _land(self, flight: _Flight, ending: Ending) -> None:
-        self._publish(ending.seen, self._ticket())
+        self._memory.written(ending.seen)
         with self._lock:
             if self._flight is flight:
                 self._flight = None
@@ -315,51 +280,12 @@ class TokenSource:
             return held
         return self._renew(ask, None).held or held
 
-    # -- what we hold ------------------------------------------------------------------------------------------------
-
-    def _look(self) -> None:
-        """Law 14: one caller looks whether somebody has put another token; without one, nothing changes."""
-        if not self._look_lock.acquire(blocking=False):
-            return
-        try:
-            self._next_look = time.monotonic() + policy.FRESHNESS
-            self._publish_look()
-        except StoreError:
-            self._next_look = time.monotonic() + policy.BACKOFF_MOST  # what is in memory goes on being used (law 13)
-        finally:
-            self._look_lock.release()
-
-    def _publish_look(self) -> Held | None:
-        ticket = self._ticket()
-        self._publish(self.ledger.load(), ticket)
-        return self._held
-
     def _change(self, step: Callable[[Record | None, float], Record | None]) -> None:
         """A change that a request can do without: a store that is away loses it."""
         try:
-            self._written(self.ledger.update(step))
+            self._memory.written(self.ledger.update(step))
         except StoreError as error:
             self._tell("not_refreshed", outcome="store_down", reason=str(error))
-
-    def _written(self, seen: Seen) -> None:
-        self._publish(seen, self._ticket())
-
-    def _ticket(self) -> int:
-        """Taken before a look and after a write: of two, the one with the higher number knows more."""
-        return next(self._tickets)
-
-    def _publish(self, seen: Seen | None, ticket: int) -> None:
-        if seen is None or seen.record is None:
-            return  # a store that was wiped takes nothing out of memory
-        new = _held(seen.record, seen.now, self.rules, self.grant.needs_refresh_token)
-        with self._lock:
-            old = self._held
-            if ticket < self._published:
-                return
-            if old and new and old.lineage == new.lineage and new.generation < old.generation:
-                return
-            self._published, self._next_look = ticket, time.monotonic() + policy.FRESHNESS
-            self._held = new
 
     def _seeds(self, now: float) -> Sequence[Pair]:
         return self.grant.seeds(now)
@@ -371,20 +297,6 @@ class TokenSource:
         self, name: Name, *, outcome: str = "", generation: int | None = None, origin: str = "", reason: str = ""
     ) -> None:
         tell(self.listener, Event(name, self.grant.grant_id, outcome, generation, origin, reason))
-
-
-def _held(record: Record, now: float, rules: policy.RefreshPolicy, needs_refresh_token: bool) -> Held | None:
-    token = record.pair.token()
-    if token is None:
-        return None
-    mono, wall, age, lifetime = time.monotonic(), time.time(), record.age(now), record.pair.lifetime
-    fresh = usable = float("inf")
-    if lifetime is not None and rules.margin is not None:
-        usable = rules.expired_after(lifetime)
-        renewable = record.pair.refresh_token is not None or not needs_refresh_token
-        fresh = rules.stale_after(lifetime) if renewable and not record.settled else usable
-    holds = {o: (mono + h.until - now, h.step, h.generation) for o, h in record.holds.items()}
-    return Held(token, record.lineage, record.generation, fresh, usable, (mono - age, wall - age), holds)
 
 
 def _after_fork() -> None:

@@ -15,7 +15,7 @@ from ..errors import (
     TemporarilyUnavailable,
     TokenRequestError,
 )
-from .protocol import Ending, Outcome
+from .effects import Ending, Outcome
 from .token_response import DenialKind, Denied
 
 # An outcome that is not here brings a token, and no error.

@@ -1,0 +1,130 @@
+"""What a process holds in memory of a grant, on its own clocks."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from . import policy
+from .driver import Ledger
+from .errors import StoreError
+from .policy import RefreshPolicy
+from .rules.effects import Seen
+from .rules.record import Record
+from .tokens import Token
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Held:
+    """What a process holds of a grant: a token, and all that the path of a request asks about it.
+
+    Attributes:
+        fresh_for: the age in seconds up to which nobody does anything about it.
+        usable_for: the age up to which it is sent.
+        born: when its age was 0, on the monotonic and on the wall clock; the larger elapsed time counts (law 17).
+        holds: origin -> (until, on the monotonic clock; step; generation).
+    """
+
+    token: Token
+    lineage: str
+    generation: int
+    fresh_for: float
+    usable_for: float
+    born: tuple[float, float]
+    holds: Mapping[str, tuple[float, int, int]]
+
+    def age(self) -> float:
+        """Seconds since it was issued."""
+        return max(time.monotonic() - self.born[0], time.time() - self.born[1])
+
+    def held_back(self, origin: str) -> bool:
+        """Whether refusals there are known not to be expiry."""
+        until, step, generation = self.holds.get(origin, (0.0, 0, -1))
+        return step > 0 and generation == self.generation and until > time.monotonic()
+
+
+def held_of(record: Record, now: float, rules: RefreshPolicy, needs_refresh_token: bool) -> Held | None:
+    """What a look at the store means for this process; None: the record has no access token.
+
+    Args:
+        now: the store's clock at the look.
+    """
+    token = record.pair.token()
+    if token is None:
+        return None
+    mono, wall, age, lifetime = time.monotonic(), time.time(), record.age(now), record.pair.lifetime
+    fresh = usable = float("inf")
+    if lifetime is not None and rules.margin is not None:
+        usable = rules.expired_after(lifetime)
+        renewable = record.pair.refresh_token is not None or not needs_refresh_token
+        fresh = rules.stale_after(lifetime) if renewable and not record.settled else usable
+    holds = {o: (mono + h.until - now, h.step, h.generation) for o, h in record.holds.items()}
+    return Held(token, record.lineage, record.generation, fresh, usable, (mono - age, wall - age), holds)
+
+
+class Memory:
+    """The one value that a process holds of a grant; read without a lock, published under one, last of all.
+
+    Attributes:
+        held: what is in memory, fit to send or not.
+    """
+
+    def __init__(self, ledger: Ledger, rules: RefreshPolicy, needs_refresh_token: bool) -> None:
+        self.held: Held | None = None
+        self._ledger, self._rules, self._needs_refresh_token = ledger, rules, needs_refresh_token
+        self._tickets = itertools.count(1)
+        self._published = 0
+        self._next_look = 0.0 if ledger.store.shared else float("inf")
+        self.remake()
+
+    def remake(self) -> None:
+        """In a forked child a lock may be held by a thread that is not there."""
+        self._lock = threading.RLock()  # guards held, _published and _next_look
+        self._look_lock = threading.Lock()  # held by the one caller that looks at the store
+
+    def current(self) -> Held | None:
+        """What is held, after a look at the store if the last one is longer ago than the freshness bound (law 14)."""
+        if self.held is not None and time.monotonic() >= self._next_look and self._look_lock.acquire(blocking=False):
+            try:
+                self._postpone(policy.FRESHNESS)
+                self.look()
+            except StoreError:
+                self._postpone(policy.BACKOFF_MOST)  # what is in memory goes on being used (law 13)
+            finally:
+                self._look_lock.release()
+        return self.held
+
+    def look(self) -> Held | None:
+        """Look at the store and hold what is there."""
+        ticket = next(self._tickets)
+        self._publish(self._ledger.load(), ticket)
+        return self.held
+
+    def written(self, seen: Seen | None) -> None:
+        """Hold what we have just written or been told.
+
+        A ticket is taken before a look and after a write: of two, the one with the higher number knows more.
+        """
+        if seen is not None:
+            self._publish(seen, next(self._tickets))
+
+    def _publish(self, seen: Seen, ticket: int) -> None:
+        if seen.record is None:
+            return  # a store that was wiped takes nothing out of memory
+        new = held_of(seen.record, seen.now, self._rules, self._needs_refresh_token)
+        with self._lock:
+            old = self.held
+            if ticket < self._published:
+                return
+            if old and new and old.lineage == new.lineage and new.generation < old.generation:
+                return
+            self._published = ticket
+            self._postpone(policy.FRESHNESS)
+            self.held = new
+
+    def _postpone(self, seconds: float) -> None:
+        if self._ledger.store.shared:
+            self._next_look = time.monotonic() + seconds

@@ -1,0 +1,134 @@
+"""The floor plan: imports go down, never up and never sideways."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent / "oauth_session"
+
+# A room may import rooms of a lower rank. Rooms with the same rank do not know each other.
+RANKS = {
+    # values
+    "_version": 0.0,
+    "errors": 0.0,
+    "events": 0.0,
+    "tokens": 0.1,
+    "policy": 0.1,
+    "stores.values": 0.0,
+    # rules, without I/O
+    "rules": 1.0,
+    "rules.challenges": 1.0,
+    "rules.origins": 1.0,
+    "rules.record": 1.0,
+    "rules.token_request": 1.0,
+    "rules.token_response": 1.0,
+    "rules.flow": 1.0,
+    "rules.record_json": 1.1,
+    "rules.detection": 1.1,
+    "rules.effects": 1.1,
+    "rules.protocol": 1.2,
+    "rules.outcomes": 1.2,
+    # the world
+    "endpoint": 2.0,
+    "stores.memory": 2.0,
+    "stores.sqlite": 2.0,
+    "stores.redis": 2.0,
+    "stores": 2.1,
+    # coordination
+    "driver": 3.0,
+    "held": 3.1,
+    "source": 3.2,
+    # doors
+    "auth": 4.0,
+    "adapter": 4.1,
+    # the root
+    "registration": 5.0,
+    "session": 5.1,
+    "client": 5.2,
+    "": 6.0,
+    "testing.model": 6.0,
+    "testing.stores": 6.0,
+    "testing.provider": 6.1,
+    "testing.plugin": 6.2,
+    "testing": 6.2,
+    "cli.demo": 7.0,
+    "cli.demo_worker": 6.9,
+    "cli.demo_report": 6.9,
+    "cli": 7.1,
+    "__main__": 7.2,
+}
+
+
+def imports(path: Path, root: Path) -> set[str]:
+    """The rooms that a file imports, wherever in it the import stands."""
+    package = path.relative_to(root).with_suffix("").parts
+    package = package[:-1]
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = package[: len(package) - node.level + 1]
+            target = ".".join((*base, *(node.module.split(".") if node.module else ())))
+            for alias in node.names:
+                inner = f"{target}.{alias.name}".strip(".")
+                found.add(inner if _is_room(inner, root) else target)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+            found |= {n.removeprefix("oauth_session").strip(".") for n in names if n.split(".")[0] == "oauth_session"}
+    return found
+
+
+def _is_room(name: str, root: Path) -> bool:
+    place = root.joinpath(*name.split("."))
+    return place.with_suffix(".py").exists() or (place / "__init__.py").exists()
+
+
+def room_of(path: Path, root: Path) -> str:
+    return ".".join(path.relative_to(root).with_suffix("").parts).removesuffix("__init__").strip(".")
+
+
+def violations(root: Path, ranks: dict[str, float]) -> list[str]:
+    found = []
+    for path in sorted(root.rglob("*.py")):
+        room = room_of(path, root)
+        if room not in ranks:
+            found.append(f"{room} has no place in the plan")
+            continue
+        for target in sorted(imports(path, root) - {room}):
+            own = f"{target}.".startswith(f"{room}.") and path.name == "__init__.py"  # a folder's face shows its rooms
+            if ranks.get(target, 99) >= ranks[room] and not own:
+                found.append(f"{room} imports {target}")
+    return found
+
+
+def test_imports_go_down() -> None:
+    """DESIGN of the layers: no room imports one of its own rank or above."""
+    assert violations(ROOT, RANKS) == []
+
+
+@pytest.mark.parametrize("line", ["from ..source import X", "from .. import source", "import oauth_session.source"])
+def test_the_walk_sees_a_planted_violation(tmp_path: Path, line: str) -> None:
+    """The walk can fail: an import upwards, in each spelling, is found."""
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "rules" / "flow.py").write_text(f"def f():\n    {line}\n")
+    (tmp_path / "source.py").write_text("X = 1\n")
+    assert violations(tmp_path, RANKS) == ["rules.flow imports source"]
+
+
+def test_no_file_outgrows_its_room() -> None:
+    """No file of the package has more than 300 lines."""
+    sizes = {room_of(path, ROOT): len(path.read_text().splitlines()) for path in ROOT.rglob("*.py")}
+    assert {room: size for room, size in sizes.items() if size > 300} == {}
+
+
+def test_every_test_says_what_holds() -> None:
+    """Each test function has a docstring."""
+    bare = [
+        f"{path.name}:{node.name}"
+        for path in Path(__file__).parent.rglob("test_*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_") and not ast.get_docstring(node)
+    ]
+    assert bare == []
