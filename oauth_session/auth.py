@@ -12,11 +12,11 @@ from requests.auth import AuthBase
 
 from .errors import InvalidGrant
 from .events import Event, Listener, tell
+from .flight import Renewed
 from .held import Held
 from .rules.detection import Detection, Judgement, Verdict
 from .rules.flow import HEADER, can_replay, challenges, drain, header_value, read_body, replay_of
 from .rules.origins import Guard, origin_of
-from .source import Renewed
 
 Send = Callable[..., Response]
 

@@ -19,6 +19,7 @@ from .rules.effects import (
     Effect,
     Ending,
     Load,
+    Outcome,
     Pause,
     Post,
     Posted,
@@ -115,6 +116,10 @@ class Ledger:
         return Seen(record, snapshot.revision, snapshot.now)
 
 
+class _Abandoned(Exception):
+    """The process ends, and the store has not come back."""
+
+
 class Driver:
     """Gives a renewal its effects: the store, the endpoint, the heartbeat and the clock.
 
@@ -137,6 +142,7 @@ class Driver:
         self._ledger, self._endpoint, self._me = ledger, endpoint, me
         self._build, self._seeds, self._announce = build, seeds, announce
         self.trouble: Exception | None = None  # what the user's own code raised
+        self._exit_by = time.monotonic() + policy.EXIT_PATIENCE
         self._asked = 0.0  # monotonic, just before the last swap: its answer's clock is no older
 
     def run(self, renewal: Renewal) -> Ending:
@@ -154,6 +160,11 @@ class Driver:
                 reply = self._perform(effect)
             except StoreError as error:
                 failed = error
+            except _Abandoned:
+                renewal.close()
+                return Ending(
+                    Outcome.UNPERSISTED, reason="the process ended before the store was back: the pair is lost"
+                )
 
     def _perform(self, effect: Effect) -> Any:
         match effect:
@@ -169,10 +180,18 @@ class Driver:
             case Post(seen):
                 return self._post(seen)
             case Pause(seconds):
-                time.sleep(seconds)
+                self._pause(seconds)
             case Announce(ending):
                 self._announce(ending)
         return None
+
+    def _pause(self, seconds: float) -> None:
+        """Sleep; when the program has ended meanwhile, not for much longer."""
+        if threading.main_thread().is_alive():
+            self._exit_by = time.monotonic() + policy.EXIT_PATIENCE
+        elif time.monotonic() > self._exit_by:
+            raise _Abandoned
+        time.sleep(seconds)
 
     def _post(self, seen: Seen) -> Posted:
         assert seen.record is not None

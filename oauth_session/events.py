@@ -20,10 +20,10 @@ Name = Literal[
     "hold",
     "seeded",
     "claim_lost",
-    "single_machine",
+    "single_process",
 ]
 
-_WARN = {"unpersisted", "claim_lost", "not_refreshed", "single_machine"}
+_WARN = {"unpersisted", "claim_lost", "not_refreshed", "single_process"}
 _LOUD = {"dead", "misconfigured", "unknown", "store_down", "transient"}
 
 

@@ -13,6 +13,11 @@ HEARTBEAT = 1.0  # the lease's fifth, so that one slow store call does not lose 
 FRESHNESS = 5.0  # a new login elsewhere is seen no later than this without push
 STORE_TIMEOUT = 2.0  # a black hole costs a request no more than two of these
 BACKOFF_FIRST, BACKOFF_MOST = 1.0, 60.0
+OFFER_FIRST, OFFER_MOST = (
+    0.1,
+    1.0,
+)  # a pair that the store could not take is offered again, soon
+EXIT_PATIENCE = 10.0  # how long the end of the process waits for such a store
 BACKOFF_LONGEST = 3600.0  # a Retry-After beyond it is not believed
 COOL_DOWN = 5.0  # after a refusal of the client itself: somebody is mending settings and must see the effect soon
 CONFIRM = 1.0  # invalid_grant is asked again after this: replicas lag (gitlab#599181)

@@ -13,13 +13,13 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 from . import policy
 from .driver import Driver, Endpoint, Ledger
 from .errors import OAuthSessionError, RefreshTimeout, StoreError
 from .events import Event, Listener, Name, tell
+from .flight import Flight, Renewed
 from .held import Held, Memory
 from .rules import record as change
 from .rules.effects import Ask, Ending, Outcome, Terms
@@ -27,14 +27,6 @@ from .rules.outcomes import error_of
 from .rules.protocol import renewal
 from .rules.record import Pair, Record
 from .rules.token_request import TokenRequest
-
-
-class Renewed(NamedTuple):
-    """What came of a refusal: another token, or the error that says why there is none."""
-
-    held: Held | None
-    outcome: Outcome
-    error: Exception | None
 
 
 class Grant(NamedTuple):
@@ -51,16 +43,6 @@ class Grant(NamedTuple):
     build: Callable[[Pair], TokenRequest]
     seeds: Callable[[float], Sequence[Pair]]
     needs_refresh_token: bool = True
-
-
-class _Flight:
-    """One renewal under way, and the event on which its waiters wait."""
-
-    def __init__(self, ask: Ask) -> None:
-        self.ask = ask
-        self.landed = threading.Event()
-        self.ending: Ending | None = None
-        self.trouble: Exception | None = None
 
 
 _sources: weakref.WeakSet[TokenSource] = weakref.WeakSet()
@@ -95,7 +77,7 @@ class TokenSource:
         """In a forked child: its parent's threads are gone, and a lock may have been held at the fork."""
         self._memory.remake()
         self._lock = threading.RLock()  # guards _flight; a signal handler may come in again
-        self._flight: _Flight | None = None
+        self._flight: Flight | None = None
         self._not_early_before = 0.0
 
     # -- the path of a request ---------------------------------------------------------------------------------------
@@ -164,22 +146,14 @@ class TokenSource:
     def put(self, pair: Callable[[float], Pair]) -> None:
         """A login somewhere else: replaces whatever is there, lifts a tombstone, starts a new lineage."""
 
-        def step(record: Record | None, now: float) -> Record:
-            new = pair(now)
-            if record is None:
-                return replace(self._blank(), pair=new, seeds=(new.fingerprint(),))
-            seeds = (*record.seeds, new.fingerprint())[-policy.SEEDS_REMEMBERED :]
-            return change.begin_again(record, policy.random_name(), new, seeds)
-
-        self._memory.written(self.ledger.update(step))
+        blank = self._blank()
+        self._memory.written(self.ledger.update(lambda record, now: change.put(record, blank, pair(now))))
 
     def end(self, state: change.Ending) -> None:
         """Forget the tokens here and in the store; what is left is a tombstone."""
 
-        def step(record: Record | None, now: float) -> Record:
-            return change.end(record or self._blank(), state)
-
-        self._memory.written(self.ledger.update(step))
+        blank = self._blank()
+        self._memory.written(self.ledger.update(lambda record, now: change.end(record or blank, state)))
 
     # -- one renewal for all threads ---------------------------------------------------------------------------------
 
@@ -197,6 +171,9 @@ class TokenSource:
             error = error_of(ending, self.grant.grant_id)
             if error is None and held is not None and self._will_do(held, ask):
                 return Renewed(held, ending.outcome, None)
+            if ending.outcome is Outcome.UNPERSISTED and not flight.done.is_set():
+                flight.done.wait(max(0.0, deadline - time.monotonic()))  # its refresh token is spent: nobody else asks
+                continue
             if ours or (error is not None and flight.ask == ask):
                 return Renewed(None if error else self._answer_to(ask), ending.outcome, error)
 
@@ -208,12 +185,12 @@ class TokenSource:
         held = self._memory.held
         return held if held is not None and ask.unlike != (held.lineage, held.generation) else None
 
-    def _board(self, ask: Ask) -> tuple[_Flight, bool]:
+    def _board(self, ask: Ask) -> tuple[Flight, bool]:
         """The renewal under way, or a new one of our own."""
         with self._lock:
             if self._flight is not None:
                 return self._flight, False
-            flight = self._flight = _Flight(ask)
+            flight = self._flight = Flight(ask)
             worker = threading.Thread(target=self._fly, args=(flight,), name="oauth-session-refresh", daemon=False)
             try:
                 worker.start()
@@ -227,7 +204,7 @@ class TokenSource:
         self._fly(flight)
         return flight, True
 
-    def _fly(self, flight: _Flight) -> None:
+    def _fly(self, flight: Flight) -> None:
         driver = Driver(
             self.ledger,
             self.endpoint,
@@ -246,20 +223,21 @@ class TokenSource:
         finally:
             self._land(flight, ending)
 
-    def _announce(self, flight: _Flight, ending: Ending) -> None:
+    def _announce(self, flight: Flight, ending: Ending) -> None:
         """Law 10: the waiters go on with what is in memory, while the worker keeps offering it to the store."""
         self._memory.written(ending.seen)
         self._end(flight, ending)
 
-    def _land(self, flight: _Flight, ending: Ending) -> None:
+    def _land(self, flight: Flight, ending: Ending) -> None:
         self._memory.written(ending.seen)
         with self._lock:
             if self._flight is flight:
                 self._flight = None
         if not flight.landed.is_set():
             self._end(flight, ending)
+        flight.done.set()
 
-    def _end(self, flight: _Flight, ending: Ending) -> None:
+    def _end(self, flight: Flight, ending: Ending) -> None:
         flight.ending = ending
         flight.landed.set()
         record = ending.seen.record if ending.seen else None
@@ -268,6 +246,8 @@ class TokenSource:
         if ending.outcome is Outcome.ADOPTED:
             name = "adopted"
         self._tell(name, outcome=ending.outcome.value, generation=generation, reason=ending.reason)
+        if record is not None and ending.outcome is Outcome.REFRESHED and not self.ledger.store.shared:
+            _warn_once(self, record)
 
     def _early(self, held: Held) -> Held:
         """The advisory window: one renews, everybody else goes on with what they have."""
@@ -297,6 +277,19 @@ class TokenSource:
         self, name: Name, *, outcome: str = "", generation: int | None = None, origin: str = "", reason: str = ""
     ) -> None:
         tell(self.listener, Event(name, self.grant.grant_id, outcome, generation, origin, reason))
+
+
+_warned = False
+
+
+def _warn_once(source: TokenSource, record: Record) -> None:
+    """A rotated refresh token that only this process knows dies with it."""
+    global _warned
+    if _warned or record.pair.refresh_token is None or record.pair.fingerprint() in record.seeds:
+        return
+    _warned = True
+    says = "the refresh token was replaced, and only this process has the new one: give store= a file or Redis"
+    tell(source.listener, Event("single_process", record.grant, generation=record.generation, reason=says))
 
 
 def _after_fork() -> None:

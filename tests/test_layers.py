@@ -40,7 +40,8 @@ RANKS = {
     # coordination
     "driver": 3.0,
     "held": 3.1,
-    "source": 3.2,
+    "flight": 3.2,
+    "source": 3.3,
     # doors
     "auth": 4.0,
     "adapter": 4.1,

@@ -188,14 +188,14 @@ def _refresh(seen: Seen, ask: Ask, terms: Terms) -> Generator[Effect, Any, tuple
 def _until_stored(seen: Seen, changed: Record) -> Generator[Effect, Any, Seen]:
     """Law 10: the pair is used from memory, and offered to the store until it takes it."""
     yield Announce(Ending(Outcome.UNPERSISTED, seen._replace(record=changed)))
-    wait = policy.BACKOFF_FIRST
+    wait = policy.OFFER_FIRST
     while True:
         yield Pause(wait)
         try:
             looked: Seen = yield Load()
             return looked
         except StoreError:
-            wait = min(wait * 2, policy.BACKOFF_MOST)
+            wait = min(wait * 1.5, policy.OFFER_MOST)
 
 
 def _pair(granted: Granted, origin: Record) -> Pair:

@@ -145,6 +145,14 @@ def begin_again(record: Record, lineage: str, pair: Pair, seeds: tuple[str, ...]
     )
 
 
+def put(record: Record | None, blank: Record, pair: Pair) -> Record:
+    """A token from a login somewhere else, over whatever is there; it is known as a seed from now on."""
+    if record is None:
+        return replace(blank, pair=pair, seeds=(pair.fingerprint(),))
+    seeds = (*record.seeds, pair.fingerprint())[-policy.SEEDS_REMEMBERED :]
+    return begin_again(record, blank.lineage, pair, seeds)
+
+
 def end(record: Record, state: Ending) -> Record:
     """A tombstone without tokens: nothing stale may bring the grant back."""
     return replace(begin_again(record, record.lineage, Pair()), state=state, outcome=state)
