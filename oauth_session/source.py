@@ -210,7 +210,7 @@ class TokenSource:
             self.endpoint,
             me := policy.random_name(),
             self.grant.build,
-            self._seeds,
+            self.grant.seeds,
             lambda ending: self._announce(flight, ending),
         )
         ending = Ending(Outcome.STORE_DOWN, reason="the refresh was interrupted")
@@ -266,9 +266,6 @@ class TokenSource:
             self._memory.written(self.ledger.update(step))
         except StoreError as error:
             self._tell("not_refreshed", outcome="store_down", reason=str(error))
-
-    def _seeds(self, now: float) -> Sequence[Pair]:
-        return self.grant.seeds(now)
 
     def _blank(self) -> Record:
         return change.begin(self.grant.grant_id, self.grant.client, policy.random_name(), Pair())

