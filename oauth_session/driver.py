@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, Protocol
 
 from . import policy
@@ -31,7 +30,7 @@ from .rules.effects import (
 from .rules.protocol import Renewal
 from .rules.record import Pair, Record
 from .rules.token_request import TokenRequest
-from .rules.token_response import Denied, read_token_response, scrub
+from .rules.token_response import read_token_response
 from .stores.values import GrantKey, Snapshot, Swapped
 
 
@@ -211,13 +210,7 @@ class Driver:
                     break
                 seen = self._beat(seen, lease)
         if exchange.answer is not None:
-            answer = read_token_response(*exchange.answer)
-            if isinstance(answer, Denied):
-                answer = replace(
-                    answer,
-                    description=scrub(answer.description, *request.secrets),
-                    error=scrub(answer.error, *request.secrets),
-                )
+            answer = read_token_response(*exchange.answer, request.secrets)
             return Posted(answer, seen)
         if exchange.refused:
             return Posted(Silence.CLAIM_LOST, seen)

@@ -70,6 +70,8 @@ def provider(oauth_provider: FakeProvider) -> FakeProvider:
 
 
 Make = Callable[..., OAuthSession]
+MakeClient = Callable[..., OAuthClient]
+MakeProvider = Callable[..., FakeProvider]
 
 
 @pytest.fixture
@@ -88,7 +90,7 @@ def make_session(request: pytest.FixtureRequest) -> Iterator[Make]:
 
 
 @pytest.fixture
-def make_client(request: pytest.FixtureRequest) -> Callable[..., OAuthClient]:
+def make_client(request: pytest.FixtureRequest) -> MakeClient:
     def make(provider: FakeProvider, **settings: Any) -> OAuthClient:
         return OAuthClient(**client_settings(provider, request) | {"base_url": provider.api_url} | settings)
 

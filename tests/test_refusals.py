@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import Make
+from conftest import Make, MakeProvider
+from support.crowd import crowd, refused, settings_of
 
-from oauth_session import OAuthSession
-from oauth_session.testing import FakeProvider
+from oauth_session.testing import Answer, FakeProvider
 
 CASES: dict[str, tuple[int, dict[str, str], dict[str, Any]]] = {
     "403": (403, {}, {}),
@@ -28,48 +26,27 @@ AT_MOST = {"403": 0, "403 insufficient_scope": 0, "401 insufficient_scope": 0}
 def test_two_hundred_refusals_cost_one_refresh(provider: FakeProvider, make_session: Make, case: str) -> None:
     """Section 7: a refusal that a fresh token does not cure puts the origin on hold."""
     status, headers, settings = CASES[case]
-    provider.forbidden = (status, headers)
+    provider.forbidden = Answer(status, headers, b"{}")
     session = make_session(provider, token=provider.issue(), **settings)
     assert {session.get("forbidden").status_code for _ in range(200)} == {status}
     assert provider.model.refresh_calls <= AT_MOST.get(case, 1)
     assert session.get("me").status_code == 200
 
 
-def _ask(settings: dict[str, Any], start: Any, results: Any) -> None:
-    session = OAuthSession(**settings)
-    start.wait()
-    results.put([session.get("forbidden").status_code for _ in range(25)])
-
-
 @pytest.mark.parametrize("case", ["bare 401", "401 invalid_token", "refresh_on 403"])
 def test_refusals_in_eight_processes_cost_one_refresh(provider: FakeProvider, store_url: str, case: str) -> None:
     """Law 9: the hold is in the grant's record, so eight processes that are refused 200 times refresh once in all."""
     status, headers, extra = CASES[case]
-    provider.forbidden = (status, headers)
-    settings = {
-        "base_url": provider.api_url,
-        "token_url": provider.token_url,
-        "client_id": provider.client_id,
-        "client_secret": provider.client_secret,
-        "token": provider.issue(),
-        "grant_id": provider.url,
-        "store": store_url,
-    } | extra
-    context = multiprocessing.get_context("spawn")
-    start, results = context.Barrier(8), context.Queue()
-    crowd = [context.Process(target=_ask, args=(settings, start, results)) for _ in range(8)]
-    for process in crowd:
-        process.start()
-    statuses = [s for _ in crowd for s in results.get(timeout=90)]
-    for process in crowd:
-        process.join(30)
+    provider.forbidden = Answer(status, headers, b"{}")
+    settings = settings_of(provider, store_url) | {"token": provider.issue()} | extra
+    statuses = [status for result in crowd(8, refused, settings, 25) for status in result]
     assert statuses == [status] * 200
     assert provider.model.refresh_calls <= 1
 
 
 def test_a_hold_ends_with_a_later_success(provider: FakeProvider, make_session: Make) -> None:
     """Section 7: once a later generation is accepted there, refusals may mean expiry again."""
-    provider.forbidden = (401, {})
+    provider.forbidden = Answer(401, {}, b"")
     session = make_session(provider, token=provider.issue())
     for _ in range(5):
         session.get("forbidden")
@@ -83,7 +60,7 @@ def test_a_hold_ends_with_a_later_success(provider: FakeProvider, make_session: 
 
 def test_a_newborn_token_is_on_probation(provider: FakeProvider, store_url: str, make_session: Make) -> None:
     """A process that meets a refusal just after another has refreshed for it does not refresh once more."""
-    provider.forbidden = (401, {})
+    provider.forbidden = Answer(401, {}, b"")
     ours = make_session(provider, token=provider.issue(), store=store_url, grant_id=provider.url)
     theirs = make_session(provider, store=store_url, grant_id=provider.url, on_event=lambda event: None)
     source = ours.auth.source
@@ -97,9 +74,7 @@ def test_a_newborn_token_is_on_probation(provider: FakeProvider, store_url: str,
     assert provider.model.refresh_calls == 2
 
 
-def test_a_long_refusal_is_handed_on_whole(
-    make_oauth_provider: Callable[..., FakeProvider], make_session: Make
-) -> None:
+def test_a_long_refusal_is_handed_on_whole(make_oauth_provider: MakeProvider, make_session: Make) -> None:
     """A refusal whose body is longer than a rule reads still reaches the caller complete, streamed or not."""
     provider = make_oauth_provider()
     rule = {"status": 200, "path": "error", "equals": "token_expired"}
@@ -107,4 +82,4 @@ def test_a_long_refusal_is_handed_on_whole(
     query = "x" * 60_000
     for stream in (False, True):
         response = session.get("me", params={"q": query}, stream=stream)
-        assert response.json()["query"] == {"q": [query]}
+        assert response.json()["query"] == f"q={query}"

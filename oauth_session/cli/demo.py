@@ -57,7 +57,7 @@ def demo(
         f"{workers} processes x {threads} threads share one grant for {seconds:g} s; access tokens live {lifetime:g} s."
     )
     console.print(crowd)
-    settings = {"lifetime": lifetime, "latency": latency, "keep_requests": False}
+    settings = {"lifetime": lifetime, "token_latency": latency}
     with tempfile.TemporaryDirectory(prefix="oauth-session-") as folder:
         shape = (workers, threads, seconds, console)
         try:

@@ -1,6 +1,6 @@
-"""Does this answer say that the token has ended? Exact rules, and a default that survives servers without manners.
+"""Does a response mean that the token has ended? Exact rules first, then what the standards say, never free text.
 
-The order binds: deny rules, then the user's rules, then the challenge, then the status. Free text is never matched.
+The order: deny rules, the caller's rules, the challenge (RFC 6750 section 3.1, RFC 9449, RFC 9470), the bare status.
 """
 
 from __future__ import annotations
@@ -8,141 +8,147 @@ from __future__ import annotations
 import enum
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
+
+from requests.structures import CaseInsensitiveDict
 
 from ..errors import ConfigurationError
 from .challenges import Challenge, parse_challenges
 
 Replay = Literal["always", "idempotent"]
 
-# RFC 6750 3.1, RFC 9470, RFC 9449, and Entra's claims challenge: a new token would be refused just the same.
-_OTHER = {
-    "insufficient_scope",
-    "insufficient_user_authentication",
-    "insufficient_claims",
-    "invalid_request",
-    "invalid_dpop_proof",
-}
-
 
 class Verdict(enum.Enum):
-    """What an answer says of the token that travelled."""
+    """What a response says about the token that travelled."""
 
     ACCEPTED = "accepted"
-    EXPIRED = "expired"  # conclusively
-    MAYBE = "maybe"  # 401 and no reason given: try once
-    NOT_EXPIRY = "not_expiry"  # refused for another reason
-    NONCE = "nonce"  # repeat with the server's nonce (RFC 9449 section 9)
+    EXPIRED = "expired"  # said in so many words
+    MAYBE = "maybe"  # refused, and nothing says why: worth one refresh
+    NOT_EXPIRY = "not_expiry"  # not accepted, and a new token would not help
+    NONCE = "nonce"  # repeat with the server's DPoP nonce (RFC 9449 section 9)
 
 
 class Judgement(NamedTuple):
-    """The verdict, and which requests may be sent again: only a 401 is known not to have been applied."""
+    """A verdict, and which requests may be sent again: all, or those with an idempotent method (RFC 9110 9.2.2)."""
 
     verdict: Verdict
     replay: Replay = "always"
 
 
-_ACCEPTED = Judgement(Verdict.ACCEPTED)
+# A refresh cannot add scope, authentication or claims: RFC 6750 3.1, RFC 9470 3, CAE (Microsoft), RFC 9449 7.1.
+_NOT_EXPIRY = frozenset(
+    {
+        "insufficient_scope",
+        "insufficient_user_authentication",
+        "insufficient_claims",
+        "invalid_request",
+        "invalid_dpop_proof",
+    }
+)
+_KEYS = ("status", "error", "header", "path", "equals", "in", "replay")
+_STEP = re.compile(r'\[(?P<index>[0-9]{1,9})\]|\[(?P<quoted>"(?:[^"\\]|\\.)*")\]|(?P<dot>\.?)(?P<name>[^.\[\]"\s]+)')
 _MISSING = object()
-_KEYS = {"status", "error", "header", "path", "equals", "in", "replay"}
-_STEP = re.compile(r'\.?(?:"([^"]+)"|([^.\[\]"]+))|\[(\d+)\]')
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One exact rule; every condition that it names must hold."""
+    """One exact description of a response; everything that it names must hold. Build it with `Rule.of`."""
 
     statuses: frozenset[int]
     error: str | None = None
     headers: tuple[tuple[str, str], ...] = ()
     path: tuple[str | int, ...] = ()
-    values: tuple[Any, ...] = ()
+    values: tuple[object, ...] = ()
     replay: Replay = "always"
 
     @classmethod
     def of(cls, value: Mapping[str, Any] | Rule) -> Rule:
-        """From a mapping such as ``{"status": 403, "path": "errors[0].details", "equals": "..."}``.
+        """Build a rule from ``{"status": 403, "path": "errors[0].details", "equals": "..."}``.
 
-        Keys: `status` (one or a list, required), `error` (of the challenge), `header` (name to exact value), `path`
-        into the JSON body with `equals` or `in`, `replay` ("always", or "idempotent" where the server may have applied
-        the request).
+        Keys: ``status``, one or a list; ``error``, of a challenge; ``header``, names with exact values; ``path`` into
+        a JSON body (``errors[0].details``, ``[0].errorCode``, ``error[".tag"]``) with ``equals`` or ``in``;
+        ``replay``, ``"idempotent"`` where the server may have applied the request.
 
         Raises:
-            ConfigurationError: a key is unknown or missing, or a value is of the wrong kind.
+            ConfigurationError: a key is unknown, missing or of the wrong kind; the message names it.
         """
         if isinstance(value, Rule):
             return value
         if not isinstance(value, Mapping):
-            raise ConfigurationError('a rule must be a mapping such as {"status": 403, "error": "invalid_token"}')
-        if unknown := set(value) - _KEYS:
-            raise ConfigurationError(f"a rule has no key {sorted(map(str, unknown))[0]!r}; it may have {sorted(_KEYS)}")
+            raise ConfigurationError(f"a rule must be a mapping, not {type(value).__name__}")
+        for key in value:
+            if key not in _KEYS:
+                raise ConfigurationError(f"a rule has no key {key!r}; there are {', '.join(_KEYS)} (never free text)")
         if "status" not in value:
             raise ConfigurationError("a rule needs a status")
-        if ("path" in value) != ("equals" in value or "in" in value) or ("equals" in value and "in" in value):
-            raise ConfigurationError("a rule's path goes with either equals or in, and they with a path")
-        if not {"error", "header", "path"} & set(value):
-            raise ConfigurationError("a rule needs error, header or path; a status alone belongs into refresh_on")
-        header = value.get("header", {})
-        if not isinstance(header, Mapping) or not all(isinstance(s, str) for item in header.items() for s in item):
+        if not {"error", "header", "path"} & value.keys():
+            raise ConfigurationError("a rule needs error, header or path; a status alone belongs in refresh_on")
+        wants = [key for key in ("equals", "in") if key in value]
+        if wants and "path" not in value:
+            raise ConfigurationError(f"a rule's {wants[0]} needs a path")
+        if "path" in value and len(wants) != 1:
+            raise ConfigurationError("a rule's path needs equals or in, one of them")
+        error, replay, header = value.get("error"), value.get("replay", "always"), value.get("header", {})
+        if "error" in value and (not isinstance(error, str) or not error):
+            raise ConfigurationError("a rule's error must be the error code of a challenge")
+        if replay not in ("always", "idempotent"):
+            raise ConfigurationError(f'a rule\'s replay must be "always" or "idempotent", not {replay!r}')
+        if not isinstance(header, Mapping) or not all(
+            isinstance(text, str) for pair in header.items() for text in pair
+        ):
             raise ConfigurationError("a rule's header must map names to exact values")
-        if not isinstance(value.get("error", ""), str):
-            raise ConfigurationError("a rule's error must be the exact error code of a challenge")
-        if value.get("replay", "always") not in ("always", "idempotent"):
-            raise ConfigurationError('a rule\'s replay must be "always" or "idempotent"')
-        options = value.get("in", ())
-        if isinstance(options, str) or not isinstance(options, Iterable):
-            raise ConfigurationError("a rule's in must be a list of values")
+        if "header" in value and not header:
+            raise ConfigurationError("a rule's header names no header")
         return cls(
-            statuses=_statuses(value["status"], "a rule's status"),
-            error=value.get("error"),
-            headers=tuple((name.lower(), text) for name, text in header.items()),
+            statuses=_statuses("a rule's status", value["status"]),
+            error=error,
+            headers=tuple(header.items()),
             path=_path(value["path"]) if "path" in value else (),
-            values=(value["equals"],) if "equals" in value else tuple(options),
-            replay=value.get("replay", "always"),
+            values=_values(wants[0], value[wants[0]]) if wants else (),
+            replay=replay,
         )
-
-    def matches(
-        self, status: int, challenges: Sequence[Challenge], headers: Mapping[str, str], body: Callable[[], object]
-    ) -> bool:
-        """Whether all of it holds; `body` gives the parsed JSON and is asked last."""
-        if status not in self.statuses:
-            return False
-        if self.error is not None and all(challenge.error != self.error for challenge in challenges):
-            return False
-        if any(headers.get(name) != text for name, text in self.headers):
-            return False
-        if not self.path:
-            return True
-        found = _follow(body(), self.path)
-        return any(found == value and type(found) is type(value) for value in self.values)
 
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """Which answers mean that the token has ended, beyond the default. An immutable value.
+    """Which responses mean that the token has ended, besides a 401. An immutable value.
 
     Attributes:
-        refresh_on: plain statuses that may mean it, such as ``{401, 403}``.
-        expired_when: rules that do mean it.
-        not_expired_when: rules that do not, whatever else matches.
+        refresh_on: statuses that are worth one refresh even when nothing else is said, such as ``{401, 403}``.
+        expired_when: rules (see `Rule.of`) that say for certain that the token has ended.
+        not_expired_when: rules that say that it has not; they come first.
 
     Raises:
-        ConfigurationError: a status is none, or a rule is malformed.
+        ConfigurationError: a status or a rule is malformed.
     """
 
     refresh_on: Iterable[int] = ()
-    expired_when: Sequence[Mapping[str, Any] | Rule] = ()
-    not_expired_when: Sequence[Mapping[str, Any] | Rule] = ()
+    expired_when: Iterable[Mapping[str, Any] | Rule] = ()
+    not_expired_when: Iterable[Mapping[str, Any] | Rule] = ()
+    _plain: frozenset[int] = field(init=False, repr=False, compare=False)
+    _expired: tuple[Rule, ...] = field(init=False, repr=False, compare=False)
+    _denied: tuple[Rule, ...] = field(init=False, repr=False, compare=False)
+    _named: frozenset[int] = field(init=False, repr=False, compare=False)  # the statuses that anything here names
 
     def __post_init__(self) -> None:
-        for name in ("expired_when", "not_expired_when"):
-            rules = getattr(self, name)
-            if isinstance(rules, Mapping | str) or not isinstance(rules, Iterable):
-                raise ConfigurationError(f"{name} must be a list of rules")
-            object.__setattr__(self, name, tuple(Rule.of(rule) for rule in rules))
-        object.__setattr__(self, "refresh_on", _statuses(self.refresh_on, "refresh_on"))
+        refresh_on = _statuses("refresh_on", self.refresh_on)
+        expired, denied = _rules("expired_when", self.expired_when), _rules("not_expired_when", self.not_expired_when)
+        for name, value in (
+            ("refresh_on", refresh_on),
+            ("_plain", refresh_on),
+            ("expired_when", expired),
+            ("_expired", expired),
+            ("not_expired_when", denied),
+            ("_denied", denied),
+            ("_named", refresh_on.union(*(rule.statuses for rule in (*expired, *denied)))),
+        ):
+            object.__setattr__(self, name, value)
+
+    def needs_body(self, status: int) -> bool:
+        """Whether a rule for this status looks into the body."""
+        return any(rule.path and status in rule.statuses for rule in (*self._denied, *self._expired))
 
     def judge(
         self,
@@ -152,78 +158,91 @@ class Detection:
         body: Callable[[], bytes | None],
         scheme: str = "bearer",
     ) -> Judgement:
-        """What an answer to a request with our token says of the token.
+        """Judge a response to a request on which our token travelled.
 
         Args:
-            www_authenticate: the header's values.
-            headers: of the answer; looked up case-insensitively.
-            body: reads the body, or gives None when it is too long; only asked when a rule needs it.
-            scheme: under which the token was sent; its challenge counts (RFC 9449 section 7.1).
+            www_authenticate: all values of that header.
+            headers: all headers; names in any case.
+            body: gives the body, or None if it is too long to be looked at; asked once at most, and only when
+                everything else in a rule holds.
+            scheme: the one the token travelled under; its challenge counts (RFC 9449 section 7.1).
         """
-        rules = (*self.not_expired_when, *self.expired_when)
-        if not rules and status < 400 and status not in self.refresh_on:
+        if status < 400 and status not in self._named:
             return _ACCEPTED
         challenges = parse_challenges(www_authenticate)
-        parsed: list[object] = []
-
-        def content() -> object:
-            if not parsed:
-                parsed.append(_json(body()))
-            return parsed[0]
-
-        if any(_rule(r).matches(status, challenges, headers, content) for r in self.not_expired_when):
-            return Judgement(Verdict.NOT_EXPIRY)
-        for rule in map(_rule, self.expired_when):
-            if rule.matches(status, challenges, headers, content):
-                return Judgement(Verdict.EXPIRED, rule.replay)
-        if status < 400 and status not in self.refresh_on:
-            return _ACCEPTED
-        errors = {c.error for c in challenges if c.scheme == scheme}
-        if status == 401 and "use_dpop_nonce" in errors:
+        if status in self._named:
+            seen = _Response(status, challenges, CaseInsensitiveDict(headers), body)
+            if any(seen.matches(rule) for rule in self._denied):
+                return _REFUSED
+            for rule in self._expired:
+                if seen.matches(rule):
+                    return Judgement(Verdict.EXPIRED, rule.replay)
+        error = _error_for(scheme.lower(), challenges) if status >= 400 else None
+        if error == "use_dpop_nonce":
             return Judgement(Verdict.NONCE)
-        if errors & _OTHER:
-            return Judgement(Verdict.NOT_EXPIRY)
-        if status == 401:
-            return Judgement(Verdict.EXPIRED if "invalid_token" in errors else Verdict.MAYBE)
-        if status in self.refresh_on:
-            return Judgement(Verdict.MAYBE)
-        return Judgement(Verdict.NOT_EXPIRY)
+        if error in _NOT_EXPIRY:
+            return _REFUSED
+        if status == 401:  # the request has not been applied (RFC 9110 section 15.5.2)
+            return Judgement(Verdict.EXPIRED if error == "invalid_token" else Verdict.MAYBE)
+        if status in self._plain:
+            # Other refusals are taken to come before the work; a success or a fault may well come after it.
+            return Judgement(Verdict.MAYBE, "always" if 400 <= status < 500 else "idempotent")
+        return _ACCEPTED if status < 400 else _REFUSED
 
 
-def _rule(rule: Mapping[str, Any] | Rule) -> Rule:
-    return rule if isinstance(rule, Rule) else Rule.of(rule)
+_ACCEPTED = Judgement(Verdict.ACCEPTED)
+_REFUSED = Judgement(Verdict.NOT_EXPIRY)
 
 
-def _statuses(value: object, name: str) -> frozenset[int]:
-    found = [value] if isinstance(value, int) else list(value) if isinstance(value, Iterable) else [None]
-    if not all(isinstance(s, int) and not isinstance(s, bool) and 100 <= s <= 599 for s in found):
-        raise ConfigurationError(f"{name} must be an HTTP status or a list of them")
-    return frozenset(s for s in found if isinstance(s, int))
+class _Response:
+    """What the rules look at; the body is fetched and parsed at most once."""
+
+    def __init__(
+        self,
+        status: int,
+        challenges: Sequence[Challenge],
+        headers: Mapping[str, str],
+        body: Callable[[], bytes | None],
+    ) -> None:
+        self.status, self.challenges, self.headers, self.body = status, challenges, headers, body
+        self.parsed: list[object] = []
+
+    def matches(self, rule: Rule) -> bool:
+        if self.status not in rule.statuses:
+            return False
+        if rule.error is not None and all(challenge.error != rule.error for challenge in self.challenges):
+            return False
+        if any(self.headers.get(name) != text for name, text in rule.headers):
+            return False
+        return not rule.path or any(_same(self._at(rule.path), value) for value in rule.values)
+
+    def _at(self, path: tuple[str | int, ...]) -> object:
+        if not self.parsed:
+            self.parsed.append(_json(self.body()))
+        value = self.parsed[0]
+        for step in path:
+            if isinstance(step, int):
+                value = value[step] if isinstance(value, list) and step < len(value) else _MISSING
+            else:
+                value = value.get(step, _MISSING) if isinstance(value, dict) else _MISSING
+        return value
 
 
-def _path(text: object) -> tuple[str | int, ...]:
-    steps: list[str | int] = []
-    at = 0
-    while isinstance(text, str) and at < len(text):
-        step = _STEP.match(text, at)
-        if step is None or (step[0].startswith(".") and at == 0):
-            break
-        quoted, plain, index = step.groups()
-        steps.append(int(index) if index is not None else quoted or plain)
-        at = step.end()
-    else:
-        if steps:
-            return tuple(steps)
-    raise ConfigurationError('a rule\'s path must be like errors[0].details or [0]."dotted.name"')
+def _error_for(scheme: str, challenges: Sequence[Challenge]) -> str | None:
+    """The one error code of the scheme used; of a single challenge if the scheme was not challenged at all.
+
+    Challenges that contradict each other say nothing certain.
+    """
+    ours = [challenge for challenge in challenges if challenge.scheme == scheme]
+    if not ours and len(challenges) == 1:
+        ours = list(challenges)
+    errors = {challenge.error for challenge in ours} - {None}
+    return errors.pop() if len(errors) == 1 else None
 
 
-def _follow(value: object, path: tuple[str | int, ...]) -> object:
-    for step in path:
-        if isinstance(step, int):
-            value = value[step] if isinstance(value, list) and step < len(value) else _MISSING
-        else:
-            value = value.get(step, _MISSING) if isinstance(value, dict) else _MISSING
-    return value
+def _same(found: object, wanted: object) -> bool:
+    """JSON equality: 1 is 1.0, but true is not 1."""
+    return isinstance(found, bool) == isinstance(wanted, bool) and found == wanted
 
 
 def _json(body: bytes | None) -> object:
@@ -231,3 +250,49 @@ def _json(body: bytes | None) -> object:
         return json.loads(body) if body else _MISSING
     except (ValueError, RecursionError):
         return _MISSING
+
+
+def _rules(name: str, value: object) -> tuple[Rule, ...]:
+    if isinstance(value, Mapping | Rule | str) or not isinstance(value, Iterable):
+        raise ConfigurationError(f"{name} must be a list of rules")
+    return tuple(Rule.of(rule) for rule in value)
+
+
+def _statuses(name: str, value: object) -> frozenset[int]:
+    found = [value] if isinstance(value, int) and name != "refresh_on" else value
+    if not isinstance(found, Iterable) or isinstance(found, str | bytes | Mapping):
+        raise ConfigurationError(f"{name} must be a list of HTTP statuses, not {value!r}")
+    found = tuple(found)
+    if name != "refresh_on" and not found:
+        raise ConfigurationError(f"{name} names no status")
+    for status in found:
+        if isinstance(status, bool) or not isinstance(status, int) or not 100 <= status <= 599:
+            raise ConfigurationError(f"{name} must be made of HTTP statuses (100 to 599), not {status!r}")
+    return frozenset(found)
+
+
+def _values(name: str, value: object) -> tuple[object, ...]:
+    values = [value] if name == "equals" else value
+    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Collection) or not values:
+        raise ConfigurationError(f"a rule's {name} must be a list of values")
+    if not all(entry is None or isinstance(entry, str | int | float) for entry in values):
+        raise ConfigurationError(f"a rule's {name} compares with text, numbers, true, false or null only")
+    return tuple(values)
+
+
+def _path(text: object) -> tuple[str | int, ...]:
+    steps: list[str | int] = []
+    at, length = 0, len(text) if isinstance(text, str) else 0
+    while isinstance(text, str) and at < length:
+        step = _STEP.match(text, at)
+        # A dot stands between names, and not before the first.
+        if step is None or (step["name"] and bool(step["dot"]) != bool(steps)):
+            break
+        try:
+            steps.append(int(step["index"]) if step["index"] else step["name"] or json.loads(step["quoted"]))
+        except ValueError:  # an escape that JSON does not know
+            break
+        at = step.end()
+    if not steps or at < length:
+        raise ConfigurationError(f'a rule\'s path must be like errors[0].details or a["b.c"], not {text!r}')
+    return tuple(steps)

@@ -1,53 +1,70 @@
-"""Token requests as forms: the grants and the client authentication (RFC 6749 sections 2.3, 4.4 and 6)."""
+"""Token requests as forms to send: the grants of RFC 6749 (sections 4.4 and 6) and the client's authentication."""
 
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from urllib.parse import quote_plus, urldefrag, urlencode
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, quote_plus, urlencode
 
 from ..errors import ConfigurationError
 
+# The registered names (RFC 7591 section 2), and one for servers that skip the encoding of RFC 6749 2.3.1.
 METHODS = ("client_secret_basic", "client_secret_basic_raw", "client_secret_post", "none")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class TokenRequest:
-    """A POST that is ready to be sent; it is full of secrets, and its repr has none."""
+    """A POST to the token endpoint. It is full of secrets; its repr shows none.
+
+    Attributes:
+        secrets: what must not appear in a message about this request.
+    """
 
     url: str
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = field(hash=False)
     body: bytes
-    secrets: tuple[str, ...] = ()  # what must not come back in an error message
+    secrets: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        return f"<TokenRequest to {self.url.partition('?')[0]}>"
+        # User-info and query may be secrets.
+        shown = re.sub(r"^([^/@]*//)?.*@", r"\1", self.url.partition("?")[0], flags=re.DOTALL)
+        return f"<TokenRequest {shown}>"
 
 
 def authenticate(method: str, client_id: str, client_secret: str | None) -> tuple[dict[str, str], dict[str, str]]:
-    """The headers and the form parameters that authenticate the client; one method only (RFC 6749 2.3).
+    """Give the headers and the form parameters that authenticate the client (RFC 6749 section 2.3: one method only).
 
     Raises:
-        ConfigurationError: the method is unknown, or needs a secret that is not there.
+        ConfigurationError: the method is unknown, or ``client_id`` or a ``client_secret`` that it needs is missing.
     """
     if method not in METHODS:
         raise ConfigurationError(f"client_auth must be one of {', '.join(METHODS)}, not {method!r}")
+    if not client_id:
+        raise ConfigurationError("client_id is missing")
     if method == "none":
-        return {}, {"client_id": client_id}  # RFC 6749 3.2.1
-    if client_secret is None:
-        raise ConfigurationError(f"client_auth {method} needs a client_secret")
-    if method == "client_secret_post":
-        return {}, {"client_id": client_id, "client_secret": client_secret}
-    encode = quote_plus if method == "client_secret_basic" else str  # RFC 6749 2.3.1 and appendix B
-    pair = f"{encode(client_id)}:{encode(client_secret)}".encode()
-    return {"Authorization": "Basic " + base64.b64encode(pair).decode()}, {}
+        return {}, {"client_id": client_id}  # RFC 6749 section 3.2.1
+    if not client_secret:
+        raise ConfigurationError(f"client_auth {method} needs a client_secret; a client without one uses none")
+    try:
+        if method == "client_secret_post":
+            return {}, {"client_id": client_id, "client_secret": client_secret}
+        if method == "client_secret_basic":  # each is form-urlencoded first: RFC 6749 section 2.3.1, appendix B
+            pair = f"{quote_plus(client_id)}:{quote_plus(client_secret)}"
+        elif ":" in client_id:
+            raise ConfigurationError("client_secret_basic_raw cannot carry a client_id with a colon (RFC 7617)")
+        else:
+            pair = f"{client_id}:{client_secret}"
+        return {"Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}, {}
+    except UnicodeEncodeError:  # whose message would show the secret
+        raise ConfigurationError("client_id and client_secret must be text that UTF-8 can carry") from None
 
 
 def refresh_request(
     url: str, method: str, client_id: str, client_secret: str | None, refresh_token: str, scope: str | None = None
 ) -> TokenRequest:
-    """RFC 6749 section 6; without `scope` the server keeps what was granted."""
+    """Build a refresh (RFC 6749 section 6). Without ``scope`` the server grants what it granted before."""
     form = {"grant_type": "refresh_token", "refresh_token": refresh_token, "scope": scope}
     return _request(url, method, client_id, client_secret, form)
 
@@ -55,15 +72,25 @@ def refresh_request(
 def client_credentials_request(
     url: str, method: str, client_id: str, client_secret: str | None, scope: str | None = None
 ) -> TokenRequest:
-    """RFC 6749 section 4.4."""
+    """Build a request for a token of the client's own (RFC 6749 section 4.4)."""
     return _request(url, method, client_id, client_secret, {"grant_type": "client_credentials", "scope": scope})
 
 
 def _request(
     url: str, method: str, client_id: str, client_secret: str | None, form: Mapping[str, str | None]
 ) -> TokenRequest:
+    """RFC 6749 section 3.2: the endpoint keeps its query, has no fragment, and no parameter comes twice or empty."""
     headers, params = authenticate(method, client_id, client_secret)
+    filled = {name: value for name, value in {**form, **params}.items() if value}
+    if "#" in url:
+        raise ConfigurationError("the token endpoint's URL must have no fragment (RFC 6749 section 3.2)")
+    for name, _ in parse_qsl(url.partition("?")[2], keep_blank_values=True):
+        if name in filled:
+            raise ConfigurationError(f"the token endpoint's URL already has {name}; it must not be sent twice")
+    try:
+        body = urlencode(filled).encode()
+    except UnicodeEncodeError:
+        raise ConfigurationError("a parameter of the token request is no text that UTF-8 can carry") from None
     headers |= {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
-    filled = {name: value for name, value in form.items() if value}  # RFC 6749 3.2: no value, no parameter
-    secrets = tuple(s for s in (client_secret, form.get("refresh_token")) if s)
-    return TokenRequest(urldefrag(url).url, headers, urlencode({**filled, **params}).encode(), secrets)
+    secrets = [client_secret, filled.get("refresh_token"), headers.get("Authorization", "").removeprefix("Basic ")]
+    return TokenRequest(url, headers, body, tuple(secret for secret in secrets if secret))

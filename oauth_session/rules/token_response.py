@@ -1,4 +1,7 @@
-"""Token responses (RFC 6749 sections 5.1 and 5.2), and what real servers send instead."""
+"""Reading what a token endpoint answered (RFC 6749 sections 5.1 and 5.2), and what real ones answer instead.
+
+The one thing never to lose here is a refresh token: with rotation, the old one is dead by now.
+"""
 
 from __future__ import annotations
 
@@ -6,156 +9,219 @@ import enum
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import quote, quote_plus
+
+from requests.structures import CaseInsensitiveDict
 
 from ..tokens import is_sendable
 
-_LONGEST = 100 * 365 * 86400.0  # seconds; a lifetime beyond it is a mistake
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
-_TRANSIENT = {"temporarily_unavailable", "server_error", "slow_down"}
-_BUSY = {408, 425, 429}
-
-
-class DenialKind(enum.Enum):
-    """What a refusal means for the grant and for the next attempt."""
-
-    DEAD = "dead"  # invalid_grant, at whatever status: Auth0 and Atlassian say it with 403
-    CLIENT = "client"  # the client is refused, the grant is not
-    TRANSIENT = "transient"  # down, or busy
-    REQUEST = "request"  # the request is wrong
-    MALFORMED = "malformed"  # a success that brings no token: the refresh token may be spent
+_CENTURY = 100 * 365.25 * 86400
+_DAY = 86400.0  # nobody means a longer Retry-After
+_NUMBER = re.compile(r"[0-9]{1,20}(?:\.[0-9]{0,20})?")
+_PRINTABLE = re.compile(r"[\x20-\x7e]+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+_MEMBERS = ("access_token", "token_type", "refresh_token", "expires_in", "scope")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Granted:
-    """A token response. `lifetime` in seconds, None when unknown; `date` is the `Date` header in epoch seconds."""
+    """A new token (RFC 6749 section 5.1).
+
+    Attributes:
+        token_type: as sent; ``Bearer`` when absent. Compare it without regard to case.
+        refresh_token: the new one, or None: keep the old one.
+        lifetime: in seconds, or None when unknown.
+        scope: as granted, or None: as before.
+        extra: the other members.
+        date: the ``Date`` header in seconds since the epoch.
+    """
 
     access_token: str
-    token_type: str = "Bearer"
+    token_type: str
     refresh_token: str | None = None
     lifetime: float | None = None
     scope: str | None = None
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
     date: float | None = None
 
     def __repr__(self) -> str:
-        return f"<Granted {self.token_type} lifetime={self.lifetime} refresh_token={self.refresh_token is not None}>"
+        has = "yes" if self.refresh_token else "no"
+        return f"<Granted type={self.token_type} lifetime={self.lifetime} refresh_token={has}>"
+
+
+class DenialKind(enum.Enum):
+    """What a refusal means for the grant."""
+
+    DEAD = "dead"  # this refresh token is at its end
+    CLIENT = "client"  # the client is refused; the grant is untouched
+    TRANSIENT = "transient"  # later may be better
+    REQUEST = "request"  # this request will never do
+    MALFORMED = "malformed"  # a success that holds no token
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Denied:
-    """A refusal. `retry_after` in seconds; `refresh_token` is one that came in an otherwise useless answer."""
+    """No new token (RFC 6749 section 5.2).
+
+    Attributes:
+        error: the error code, if there was one; description and uri likewise.
+        retry_after: seconds, from ``Retry-After``.
+        refresh_token: a new one that came in a malformed answer, so that a rotation is not lost with it.
+    """
 
     kind: DenialKind
-    status: int
     error: str | None = None
     description: str | None = None
     uri: str | None = None
+    status: int = 0
     retry_after: float | None = None
     refresh_token: str | None = None
 
     def __repr__(self) -> str:
-        return f"<Denied {self.kind.value} status={self.status} error={self.error}>"
+        has = "yes" if self.refresh_token else "no"
+        return f"<Denied {self.kind.value} status={self.status} error={self.error} refresh_token={has}>"
 
 
-def read_token_response(status: int, headers: Mapping[str, str], body: bytes) -> Granted | Denied:
-    """Tell a token from a refusal, whatever the bytes; never raises."""
+def read_token_response(
+    status: int, headers: Mapping[str, str], body: bytes, secrets: Iterable[str | None] = ()
+) -> Granted | Denied:
+    """Read an answer of the token endpoint; never fails.
+
+    Args:
+        secrets: cut out of error, description and uri, before these are shortened.
+    """
+    headers = CaseInsensitiveDict(headers)
     date = _date(headers.get("Date"))
-    try:
-        data = json.loads(body)
-    except (ValueError, RecursionError):
-        data = None
-    if not isinstance(data, dict):
-        data = {}
-    access_token = data.get("access_token")
-    refresh_token = _text(data.get("refresh_token"))
-    if 200 <= status < 300 and is_sendable(access_token):
-        scope = data.get("scope")
+    data = _json(body)
+    members: dict[str, Any] = data if isinstance(data, dict) else {}
+    refresh_token = _refresh_token(members.get("refresh_token"))
+    access_token = members.get("access_token")
+    succeeded = 200 <= status < 300
+    if succeeded and isinstance(access_token, str) and is_sendable(access_token):
+        token_type = members.get("token_type")
+        typed = isinstance(token_type, str) and token_type.strip() and _PRINTABLE.fullmatch(token_type)
         return Granted(
-            access_token=str(access_token),
-            token_type=_text(data.get("token_type")) or "Bearer",
+            access_token=access_token,
+            token_type=str(token_type) if typed else "Bearer",
             refresh_token=refresh_token,
-            lifetime=lifetime(data.get("expires_in")),
-            scope=" ".join(map(str, scope)) if isinstance(scope, list) else _text(scope),
-            extra={k: v for k, v in data.items() if k not in _KNOWN},
+            lifetime=_seconds(members.get("expires_in"), _CENTURY) or None,
+            scope=_scope(members.get("scope")),
+            extra={name: value for name, value in members.items() if name not in _MEMBERS},
             date=date,
         )
-    error = _text(data.get("error"))
+    # GitHub and Reddit answer errors with 200; an error beside a token that cannot be sent changes nothing.
+    malformed = succeeded and (bool(access_token) or not members.get("error"))
+    secrets = tuple(secrets)
+    error = members.get("error") if isinstance(members.get("error"), str) else None
+    uri = members.get("error_uri")
     return Denied(
-        kind=_kind(status, error, data),
+        kind=DenialKind.MALFORMED if malformed else _kind(status, error, members),
+        error=_words(error, secrets, 100),
+        description=_words(members.get("error_description"), secrets, 300),
+        uri=_words(uri.partition("?")[0] if isinstance(uri, str) else None, secrets, 300),
         status=status,
-        error=_clean(error, 64),
-        description=_clean(_text(data.get("error_description")), 300),
-        uri=_clean(_text(data.get("error_uri")), 300),
         retry_after=_retry_after(headers.get("Retry-After"), date),
-        refresh_token=refresh_token if 200 <= status < 300 and error is None else None,
+        refresh_token=refresh_token if malformed else None,
     )
 
 
-_KNOWN = {"access_token", "refresh_token", "expires_in", "token_type", "scope"}
+def scrub(text: str, secrets: Iterable[str | None]) -> str:
+    """Replace each secret, plain or url-quoted, by ``[redacted]``."""
+    forms: set[str] = set()
+    for secret in filter(None, secrets):
+        forms |= {secret, quote(secret, errors="replace"), quote(secret, "", errors="replace")}
+        forms.add(quote_plus(secret, errors="replace"))
+    if not forms:
+        return text
+    # In one pass and longest first: a secret may be part of another, or of "[redacted]". Case: %2f is %2F.
+    pattern = "|".join(re.escape(form) for form in sorted(forms, key=len, reverse=True))
+    return re.sub(pattern, "[redacted]", text, flags=re.IGNORECASE)
 
 
-def _kind(status: int, error: str | None, data: Mapping[str, Any]) -> DenialKind:
-    if status >= 500 or status in _BUSY or error in _TRANSIENT:
-        return DenialKind.TRANSIENT
-    if error == "invalid_grant":
+def _kind(status: int, error: str | None, members: Mapping[str, Any]) -> DenialKind:
+    # Auth0 says invalid_grant with 403, others with 401 or 200; bad_refresh_token is GitHub's name for it.
+    if error in ("invalid_grant", "bad_refresh_token"):
         return DenialKind.DEAD
-    if error in ("invalid_client", "unauthorized_client"):
+    if status >= 500 or status in (408, 425, 429):
+        return DenialKind.TRANSIENT
+    if error in ("temporarily_unavailable", "server_error", "slow_down"):
+        return DenialKind.TRANSIENT
+    if error in ("invalid_client", "unauthorized_client") or (error is None and status == 401):
         return DenialKind.CLIENT
-    if error == "invalid_request" and "retry" in f"{data.get('error_description')} {data.get('error_hint')}".lower():
-        return DenialKind.TRANSIENT  # Ory's words for two refreshes at once
-    if error is None and 200 <= status < 300:
-        return DenialKind.MALFORMED
-    if error is None and status == 401:
-        return DenialKind.CLIENT
+    if error == "invalid_request":
+        # Ory's fosite, when two refreshes meet; the code alone cannot tell it from a request that is wrong.
+        hint = f"{members.get('error_description')} {members.get('error_hint')}".lower()
+        if "concurrent request" in hint or "please retry" in hint:
+            return DenialKind.TRANSIENT
     return DenialKind.REQUEST
 
 
-def lifetime(value: object) -> float | None:
-    """`expires_in` in seconds, as a number or as text; what makes no sense is unknown (None), never an error."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
+def _json(body: bytes) -> object:
+    # NaN, 1e999 and numbers of thousands of digits become null: one bad number must not cost the refresh token.
+    try:
+        return json.loads(
+            body,
+            parse_constant=lambda _: None,
+            parse_float=lambda text: number if math.isfinite(number := float(text)) else None,
+            parse_int=lambda text: int(text) if len(text) <= 400 else None,
+        )
+    except (ValueError, RecursionError):
+        return None
+
+
+def _seconds(value: object, most: float) -> float | None:
+    """Seconds as an int, a float or text of digits; None for whatever else, and beyond ``most``."""
+    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
+        value = float(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
+        return None
+    return float(value)
+
+
+def _refresh_token(value: object) -> str | None:
+    """A refresh token, or None for what is none: ``""``, blanks, null, numbers (RFC 6749 appendix A.17)."""
+    if not isinstance(value, str) or not value.strip():
         return None
     try:
-        seconds = float(value)
-    except (ValueError, OverflowError):
+        value.encode()  # a lone surrogate can be neither sent nor stored
+    except UnicodeEncodeError:
         return None
-    return seconds if math.isfinite(seconds) and 0 < seconds <= _LONGEST else None
+    return value
 
 
-def _text(value: object) -> str | None:
+def _scope(value: object) -> str | None:
+    if isinstance(value, list) and all(isinstance(entry, str) for entry in value):
+        value = " ".join(value)  # Twitch
     return value if isinstance(value, str) and value.strip() else None
 
 
-def _clean(value: str | None, most: int) -> str | None:
-    return None if value is None else _CONTROL.sub(" ", value)[:most]
+def _words(value: object, secrets: tuple[str | None, ...], most: int) -> str | None:
+    if not isinstance(value, str):
+        return None
+    return _CONTROL.sub(" ", scrub(value, secrets)).strip()[:most] or None
 
 
 def _date(value: str | None) -> float | None:
+    """An HTTP date in seconds since the epoch (RFC 9110 section 5.6.7), or None."""
+    if not value or len(value) > 64:
+        return None
     try:
-        return parsedate_to_datetime(value).timestamp() if value else None
-    except (ValueError, TypeError, OverflowError, IndexError):
+        moment = parsedate_to_datetime(value)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, TypeError, IndexError, OverflowError):
         return None
 
 
 def _retry_after(value: str | None, date: float | None) -> float | None:
-    """Seconds, or an HTTP date seen from the answer's own `Date` (RFC 9110 10.2.3)."""
-    if not value:
+    """RFC 9110 section 10.2.3: seconds, or a date, which is seen from the answer's own ``Date``: clocks differ."""
+    if value is None:
         return None
-    seconds = lifetime(value)
-    if seconds is not None or value.strip() == "0":
+    if (seconds := _seconds(value, _DAY)) is not None:
         return seconds
-    then = _date(value)
-    return max(0.0, then - date) if then is not None and date is not None else None
-
-
-def scrub(text: str | None, *secrets: str | None) -> str | None:
-    """The text with each of these secrets cut out: servers quote what they were sent."""
-    if text is None:
-        return None
-    for secret in secrets:
-        if secret:
-            text = text.replace(secret, "[redacted]")
-    return text
+    moment = _date(value)
+    return _seconds(moment - date, _DAY) if moment is not None and date is not None else None

@@ -1,6 +1,9 @@
-"""For tests of programs that use this package: a provider on a real socket, and the contract of stores."""
+"""For tests of programs that use OAuth: a provider on a real socket that rotates, detects reuse and breaks on demand."""
 
-from .model import ProviderModel
+from __future__ import annotations
+
+from .answers import Answer
+from .model import LIFETIME, NOTHING, ProviderModel
 from .provider import FakeProvider
 
-__all__ = ["FakeProvider", "ProviderModel"]
+__all__ = ["LIFETIME", "NOTHING", "Answer", "FakeProvider", "ProviderModel"]

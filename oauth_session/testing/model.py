@@ -1,199 +1,290 @@
-"""The rules of an authorization server that rotates, without sockets, clocks or threads.
+"""The rules of an authorization server and its API, without any I/O: time is passed in, answers come out.
 
-The fake provider serves it over HTTP, and a simulator can step it; `now` is always passed in, in seconds.
+The same rules stand behind `FakeProvider`'s socket and inside simulations. Everything is plain data, so a model can be
+copied with ``copy.deepcopy``. It is not locked: whoever shares one between threads holds a lock around each call.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import itertools
+import random
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from email.utils import formatdate
+from enum import Enum
 from typing import Any, Literal
-from urllib.parse import unquote_plus
+
+from oauth_session.tokens import fingerprint
+
+from .answers import Answer, basic_readings, error_answer, json_answer
 
 Grace = Literal["none", "same_pair", "new_pair", "newest_only", "until_used"]
+Verdict = Literal["good", "missing", "unknown", "expired", "revoked"]
+METHODS = ("client_secret_basic", "client_secret_basic_raw", "client_secret_post", "none")
 
 
-@dataclass(slots=True)
-class Family:
-    """Everything that one login has brought; reuse of a spent refresh token kills all of it."""
+class Sent(Enum):
+    """What to put into a member of the token response instead of a JSON value of one's own."""
 
-    name: str
-    alive: bool = True
-    newest: str = ""
+    LIFETIME = "the true lifetime"
+    NOTHING = "leave the member out"
 
 
-@dataclass(slots=True)
-class Issued:
-    """One pair; `refresh` is None for grants without a refresh token."""
+LIFETIME, NOTHING = Sent.LIFETIME, Sent.NOTHING
 
-    access: str
-    refresh: str | None
-    family: Family
-    issued_at: float
-    lifetime: float
-    parent: Issued | None = None
+
+@dataclass(slots=True, eq=False)
+class _Family:
+    """All tokens since one login."""
+
+    number: int
+    scope: str | None
+    revoked: bool = False
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class _Access:
+    token: str
+    family: _Family
+    serial: int
+    expires_at: float
+    source: _Refresh | None  # the refresh token that bought it
+    dead: Verdict | None = None
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class _Refresh:
+    token: str
+    family: _Family
+    serial: int
+    partner: _Access  # came with it; dies with its use where access_dies_at_refresh
     spent_at: float | None = None
-    child: Issued | None = None
-    access_dead: bool = False
-    access_used: bool = False
+    bought: dict[str, Any] | None = None  # the first answer, for the grace that repeats it
+    closed: bool = False  # no grace any more
+    dead: bool = False  # killed by a newer pair, not by its own use
 
 
-@dataclass(slots=True)
 class ProviderModel:
-    """An authorization server and its API's view of tokens.
+    """An authorization server with one registered client, and the judgement of its API's bearer tokens.
+
+    Args:
+        client_id: the registered client.
+        client_secret: its secret; None makes it a public client.
+        client_auth: the accepted methods; by default basic and post with a secret, ``none`` without. Several are not
+            ambiguous but tolerant: ``client_secret_basic_raw`` reads the header without form-decoding it.
+        lifetime: how long an access token is good, in seconds.
+        expires_in: what the answer says about it: any JSON value, `LIFETIME`, or `NOTHING`.
+        members: further members of a successful answer, or replacements (`NOTHING` removes one).
+        rotation: ``"always"``, each refresh token buys once; ``"none"``, it stays and no answer returns one.
+        grace: what a refresh token buys that was spent less than ``grace_seconds`` ago. ``none``: nothing.
+            ``same_pair``: the first answer again, word for word. ``new_pair``: another pair, and all live.
+            ``newest_only``: another pair, and those bought before with this token, and all bought with them, die.
+            ``until_used``: another pair, without a limit in time, until an access token it bought is used at the API.
+        grace_seconds: how long after the first use the grace lasts.
+        revoke_on_reuse: a spent refresh token outside its grace revokes everything since that login.
+        access_dies_at_refresh: the access token that came with a refresh token dies when that is used.
+        seed: makes the token strings repeatable; None takes random ones.
 
     Attributes:
-        lifetime: of access tokens, seconds.
-        expires_in: what is told instead of the lifetime; a value that is not told when it is `...`.
-        rotation: "always", or "none": the refresh token stays the same and is not returned.
-        grace: what a spent refresh token still gets for `grace_seconds`: nothing; the same pair again; a new pair each
-            time; a new pair, and only the newest lives. "until_used": it lives until its successor is used.
-        access_dies_at_refresh: the old access token ends when a new one is issued.
-        client_auth: the methods that are accepted.
-        refresh_calls, generations, reuse_incidents, token_calls: counters.
+        token_calls: all token requests that reached the model.
+        refresh_calls: refresh grants among them, refused ones included.
+        generations: refresh grants that minted something; a ``same_pair`` repetition does not.
+        client_credentials_calls: client credentials grants, refused ones included.
+        reuse_incidents: how often a spent refresh token was presented outside its grace.
+        presented: how often each refresh token was presented, by fingerprint.
+
+    All arguments are attributes too and may be changed at any time.
     """
 
-    client_id: str = "app"
-    client_secret: str | None = "s3cret: with/odd %+&= signs"
-    lifetime: float = 3600.0
-    expires_in: Any = None
-    rotation: Literal["always", "none"] = "always"
-    grace: Grace = "none"
-    grace_seconds: float = 10.0
-    access_dies_at_refresh: bool = False
-    client_auth: tuple[str, ...] = ("client_secret_basic", "client_secret_post")
-    token_calls: int = 0
-    refresh_calls: int = 0
-    generations: int = 0
-    reuse_incidents: int = 0
-    presented: Counter[str] = field(default_factory=Counter)
-    families: list[Family] = field(default_factory=list)
-    _by_access: dict[str, Issued] = field(default_factory=dict)
-    _by_refresh: dict[str, Issued] = field(default_factory=dict)
-    _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+    def __init__(
+        self,
+        *,
+        client_id: str = "fake-client",
+        client_secret: str | None = "fake-secret",
+        client_auth: Collection[str] | None = None,
+        lifetime: float = 3600.0,
+        expires_in: object = LIFETIME,
+        members: Mapping[str, Any] | None = None,
+        rotation: Literal["always", "none"] = "always",
+        grace: Grace = "none",
+        grace_seconds: float = 30.0,
+        revoke_on_reuse: bool = True,
+        access_dies_at_refresh: bool = False,
+        seed: int | None = 0,
+    ) -> None:
+        if client_auth is None:
+            client_auth = ("none",) if client_secret is None else ("client_secret_basic", "client_secret_post")
+        if rotation not in ("always", "none"):
+            raise ValueError(f"unknown rotation {rotation!r}")
+        if grace not in ("none", "same_pair", "new_pair", "newest_only", "until_used"):
+            raise ValueError(f"unknown grace {grace!r}")
+        if isinstance(client_auth, str) or not set(client_auth) <= set(METHODS):
+            raise ValueError(f"client_auth must be a collection of {METHODS}")
+        self.client_id, self.client_secret, self.client_auth = client_id, client_secret, frozenset(client_auth)
+        self.lifetime, self.expires_in, self.members = lifetime, expires_in, dict(members or {})
+        self.rotation, self.grace, self.grace_seconds = rotation, grace, grace_seconds
+        self.revoke_on_reuse, self.access_dies_at_refresh = revoke_on_reuse, access_dies_at_refresh
+        self.token_calls = self.refresh_calls = self.generations = 0
+        self.client_credentials_calls = self.reuse_incidents = 0
+        self.presented: Counter[str] = Counter()
+        self._random = random.Random(seed)
+        self._serial = 0
+        self._families: list[_Family] = []
+        self._access: dict[str, _Access] = {}
+        self._refresh: dict[str, _Refresh] = {}
 
-    def issue(self, now: float) -> dict[str, Any]:
-        """A login: a token response that starts a new family."""
-        family = Family(f"family-{next(self._numbers)}")
-        self.families.append(family)
-        return self._answer(self._new(family, now, True), now)
+    # -- logins and their end
 
-    def token(self, form: Mapping[str, str], authorization: str | None, now: float) -> tuple[int, dict[str, Any]]:
-        """The token endpoint: status and JSON body (RFC 6749 sections 5.1 and 5.2)."""
-        self.token_calls += 1
-        if not self._client_ok(form, authorization):
-            return 401, {"error": "invalid_client"}
-        grant_type = form.get("grant_type")
-        if grant_type == "client_credentials":
-            self.generations += 1
-            family = Family(f"client-{next(self._numbers)}")
-            self.families.append(family)
-            return 200, self._answer(self._new(family, now, False), now)
-        if grant_type != "refresh_token":
-            return 400, {"error": "unsupported_grant_type"}
-        self.refresh_calls += 1
-        return self._refresh(form.get("refresh_token", ""), now)
-
-    def accepts(self, access_token: str, now: float) -> bool:
-        """Whether the API lets this access token in."""
-        pair = self._by_access.get(access_token)
-        if pair is None or pair.access_dead or not pair.family.alive or now >= pair.issued_at + pair.lifetime:
-            return False
-        pair.access_used = True
-        return True
-
-    def grant_alive(self, now: float = 0.0) -> bool:
-        """Whether the newest login can still be refreshed."""
-        return bool(self.families) and self.families[-1].alive
+    def issue(self, now: float, *, scope: str | None = None) -> dict[str, Any]:
+        """A resource owner logs in: a new family and its first token response."""
+        return self._mint(self._login(scope), now, source=None)
 
     def expire(self) -> None:
-        """All access tokens end at once; refresh tokens live on."""
-        for pair in self._by_access.values():
-            pair.access_dead = True
+        """Every access token so far is refused as expired from now on."""
+        for access in self._access.values():
+            access.dead = access.dead or "expired"
 
-    def revoke(self) -> None:
-        """All logins end."""
-        for family in self.families:
-            family.alive = False
+    def revoke(self, family: int | None = None) -> None:
+        """One family, or every family so far, is revoked with all its tokens."""
+        for one in self._families:
+            if family in (None, one.number):
+                one.revoked = True
 
-    def _refresh(self, refresh_token: str, now: float) -> tuple[int, dict[str, Any]]:
-        pair = self._by_refresh.get(refresh_token)
-        self.presented[refresh_token] += 1
-        dead = 400, {"error": "invalid_grant", "error_description": "the refresh token is invalid, expired or revoked"}
-        if pair is None or not pair.family.alive:
-            return dead
-        if self.rotation == "none":
-            self.generations += 1
-            return 200, self._answer(self._successor(pair, now, refresh=False), now)
-        if pair.spent_at is None or self._until_used(pair):
-            if pair.spent_at is None:
-                pair.spent_at = now
-            self.generations += 1
-            pair.child = self._successor(pair, now)
-            return 200, self._answer(pair.child, now)
-        graced = self.grace not in ("none", "until_used") and now < pair.spent_at + self.grace_seconds
-        if not graced:
-            self.reuse_incidents += 1
-            pair.family.alive = False
-            return dead
-        if self.grace == "same_pair" and pair.child is not None:
-            return 200, self._answer(pair.child, now)
-        self.generations += 1
-        if self.grace == "newest_only" and pair.child is not None:
-            self._kill(pair.child)
-        pair.child = self._successor(pair, now)
-        return 200, self._answer(pair.child, now)
+    def family_of(self, token: str) -> int | None:
+        """The number of the family that an access or refresh token belongs to, if it was ever issued."""
+        known = self._access.get(token) or self._refresh.get(token)
+        return known.family.number if known else None
 
-    def _until_used(self, pair: Issued) -> bool:
-        return self.grace == "until_used" and pair.child is not None and not pair.child.access_used
+    def grant_alive(self, family: int | None = None) -> bool:
+        """Whether a family (the latest, by default) was not revoked and has a refresh token that can still buy."""
+        refreshable = [r for r in self._refresh.values() if family in (None, r.family.number)]
+        latest = max((r.family.number for r in refreshable), default=None)
+        return any(
+            r.family.number == latest and not r.family.revoked and not r.dead and r.spent_at is None
+            for r in refreshable
+        )
 
-    def _kill(self, pair: Issued) -> None:
-        while True:
-            pair.access_dead = True
-            if pair.refresh is not None:
-                self._by_refresh.pop(pair.refresh, None)
-            if pair.child is None:
-                return
-            pair = pair.child
+    # -- the API's side
 
-    def _successor(self, pair: Issued, now: float, refresh: bool = True) -> Issued:
-        if self.access_dies_at_refresh:
-            pair.access_dead = True
-        return self._new(pair.family, now, refresh)
+    def judge(self, access_token: str | None, now: float) -> Verdict:
+        """What the API thinks of a bearer token; a good one counts as used."""
+        if access_token is None:
+            return "missing"
+        access = self._access.get(access_token)
+        if access is None:
+            return "unknown"
+        if access.family.revoked:
+            return "revoked"
+        if access.dead:
+            return access.dead
+        if now >= access.expires_at:
+            return "expired"
+        if self.grace == "until_used" and access.source is not None:
+            access.source.closed = True
+        return "good"
 
-    def _new(self, family: Family, now: float, refresh: bool) -> Issued:
-        number = next(self._numbers)
-        pair = Issued(f"access-{number}", f"refresh-{number}" if refresh else None, family, now, self.lifetime)
-        self._by_access[pair.access] = pair
-        if pair.refresh is not None:
-            self._by_refresh[pair.refresh] = pair
-        return pair
+    # -- the token endpoint's side
 
-    def _answer(self, pair: Issued, now: float) -> dict[str, Any]:
-        answer: dict[str, Any] = {"access_token": pair.access, "token_type": "Bearer"}
-        told = self.lifetime if self.expires_in is None else self.expires_in
-        if told is not ...:
-            answer["expires_in"] = told
-        if pair.refresh is not None:
-            answer["refresh_token"] = pair.refresh
+    def token(self, form: Mapping[str, str], now: float, *, authorization: str | None = None) -> Answer:
+        """Answer a token request: its form, and its ``Authorization`` header as it was sent."""
+        self.token_calls += 1
+        grant = form.get("grant_type")
+        if grant == "refresh_token":
+            self.refresh_calls += 1
+            self.presented[fingerprint(form.get("refresh_token", ""))] += 1
+        elif grant == "client_credentials":
+            self.client_credentials_calls += 1
+        refused = self._refuse_client(form, authorization)
+        if refused:
+            answer = refused
+        elif grant == "refresh_token":
+            answer = self._answer_refresh(form, now)
+        elif grant == "client_credentials":
+            pair = self._mint(self._login(form.get("scope")), now, source=None, refreshable=False)
+            answer = json_answer(200, pair)
+        else:
+            answer = error_answer(400, "unsupported_grant_type" if grant else "invalid_request")
+        answer.headers.update({"Cache-Control": "no-store", "Date": formatdate(now, usegmt=True)})
         return answer
 
-    def _client_ok(self, form: Mapping[str, str], authorization: str | None) -> bool:
+    def _answer_refresh(self, form: Mapping[str, str], now: float) -> Answer:
+        if not form.get("refresh_token"):
+            return error_answer(400, "invalid_request", "refresh_token is missing")
+        refresh = self._refresh.get(form["refresh_token"])
+        if refresh is None or refresh.dead:
+            return error_answer(400, "invalid_grant", "unknown refresh token")
+        again = refresh.spent_at is not None
+        if again and not self._in_grace(refresh, now):
+            self.reuse_incidents += 1
+            refresh.family.revoked |= self.revoke_on_reuse
+            return error_answer(400, "invalid_grant", "refresh token reused")
+        if refresh.family.revoked:
+            return error_answer(400, "invalid_grant", "grant revoked")
+        if again and self.grace == "same_pair":
+            return json_answer(200, refresh.bought)  # expires_in included: as servers do, it then says too much
+        if again and self.grace == "newest_only":
+            self._kill_bought(refresh)
+        if self.access_dies_at_refresh:
+            refresh.partner.dead = refresh.partner.dead or "revoked"
+        pair = self._mint(refresh.family, now, source=refresh)
+        self.generations += 1
+        if self.rotation == "always" and not again:
+            refresh.spent_at, refresh.bought = now, pair
+        return json_answer(200, pair)
+
+    def _in_grace(self, refresh: _Refresh, now: float) -> bool:
+        if self.grace == "until_used":
+            return not refresh.closed
+        return self.grace != "none" and refresh.spent_at is not None and now < refresh.spent_at + self.grace_seconds
+
+    def _kill_bought(self, source: _Refresh) -> None:
+        # Serials only grow, and a family is one chain here: all that is younger came from this token.
+        for access in self._access.values():
+            if access.family is source.family and access.serial > source.serial:
+                access.dead = access.dead or "revoked"
+        for refresh in self._refresh.values():
+            if refresh.family is source.family and refresh.serial > source.serial:
+                refresh.dead = True
+
+    def _refuse_client(self, form: Mapping[str, str], authorization: str | None) -> Answer | None:
         if authorization is not None:
-            try:
-                kind, _, encoded = authorization.partition(" ")
-                name, _, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
-            except (binascii.Error, UnicodeDecodeError):
-                return False
-            if kind.lower() != "basic" or "client_secret_basic" not in self.client_auth or "client_secret" in form:
-                return False
-            return (unquote_plus(name), unquote_plus(secret)) == (self.client_id, self.client_secret)
-        if self.client_secret is None:
-            return form.get("client_id") == self.client_id
-        return "client_secret_post" in self.client_auth and (
-            (form.get("client_id"), form.get("client_secret")) == (self.client_id, self.client_secret)
-        )
+            if "client_secret" in form:
+                return error_answer(400, "invalid_request", "more than one client authentication")
+            readings = basic_readings(authorization)
+            for method, reading in readings.items():
+                if method in self.client_auth and reading == (self.client_id, self.client_secret):
+                    return None
+            return error_answer(401, "invalid_client", headers={"WWW-Authenticate": 'Basic realm="fake"'})
+        method = "client_secret_post" if "client_secret" in form else "none"
+        given = form.get("client_id"), form.get("client_secret", self.client_secret if method == "none" else None)
+        if method in self.client_auth and given == (self.client_id, self.client_secret):
+            return None
+        return error_answer(401, "invalid_client")
+
+    # -- minting
+
+    def _login(self, scope: str | None) -> _Family:
+        self._families.append(_Family(len(self._families) + 1, scope))
+        return self._families[-1]
+
+    def _mint(
+        self, family: _Family, now: float, *, source: _Refresh | None, refreshable: bool = True
+    ) -> dict[str, Any]:
+        self._serial += 1
+        access = _Access(self._string("at"), family, self._serial, now + self.lifetime, source)
+        self._access[access.token] = access
+        pair: dict[str, Any] = {"access_token": access.token, "token_type": "Bearer", "expires_in": self.expires_in}
+        if source is not None and self.rotation == "none":
+            source.partner = access
+        elif refreshable:
+            refresh = _Refresh(self._string("rt"), family, self._serial, access)
+            self._refresh[refresh.token] = refresh
+            pair["refresh_token"] = refresh.token
+        if family.scope is not None:
+            pair["scope"] = family.scope
+        whole = int(self.lifetime) if self.lifetime == int(self.lifetime) else self.lifetime
+        pair.update(self.members)
+        return {name: whole if v is LIFETIME else v for name, v in pair.items() if v is not NOTHING}
+
+    def _string(self, kind: str) -> str:
+        return f"{kind}-{self._serial}-{self._random.getrandbits(128):032x}"

@@ -1,23 +1,33 @@
-"""A pytest plugin: fixtures with a fake provider on a real socket."""
+"""Fixtures for pytest: ``oauth_provider`` and ``make_oauth_provider``."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .provider import FakeProvider
+if TYPE_CHECKING:
+    from .provider import FakeProvider
 
 
 @pytest.fixture
 def make_oauth_provider() -> Iterator[Callable[..., FakeProvider]]:
-    """Makes providers with the arguments of `FakeProvider`; they end with the test."""
-    with ExitStack() as stack:
-        yield lambda **settings: stack.enter_context(FakeProvider(**settings))
+    """Make fake providers, with the arguments of `FakeProvider`; all are closed after the test."""
+    from .provider import FakeProvider  # imported late: pytest loads this plugin in every run, used or not
+
+    made: list[FakeProvider] = []
+
+    def make(**arguments: Any) -> FakeProvider:
+        made.append(FakeProvider(**arguments))
+        return made[-1]
+
+    yield make
+    for provider in made:
+        provider.close()
 
 
 @pytest.fixture
 def oauth_provider(make_oauth_provider: Callable[..., FakeProvider]) -> FakeProvider:
-    """A provider with strict reuse detection and tokens of an hour."""
+    """A fake provider with single-use refresh tokens, reuse detection and no grace; closed after the test."""
     return make_oauth_provider()

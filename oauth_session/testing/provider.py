@@ -1,292 +1,297 @@
-"""A provider and its API on a real socket, on loopback, for tests that want the truth."""
+"""A provider on a real socket of 127.0.0.1: the token endpoint and the API of a `ProviderModel`, and their faults."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Literal
-from urllib.parse import parse_qs, parse_qsl, urlsplit
+from collections.abc import Callable, Collection, Mapping
+from types import TracebackType
+from typing import Any, Literal, Self, TypedDict, Unpack
+from urllib.parse import parse_qsl
 
-from ..tokens import fingerprint
-from .model import ProviderModel
+from oauth_session.tokens import fingerprint
 
-Refusal = Literal["challenge", "bare401", "403", "body"]
-_ANSWERS: dict[str, tuple[int, dict[str, str], bytes]] = {
-    "500": (500, {}, b"oops"),
-    "503": (503, {}, b"<html>down</html>"),
-    "429": (429, {"Retry-After": "5"}, b""),
-    "html_error": (400, {"Content-Type": "text/html"}, b"<html>Bad Request</html>"),
-    "empty_error": (400, {}, b""),
-    "error_200": (200, {}, b'{"error": "bad_refresh_token", "error_description": "no"}'),
-    "invalid_grant": (400, {}, b'{"error": "invalid_grant"}'),
-    "403_invalid_grant": (403, {}, b'{"error": "invalid_grant", "error_description": "Unknown refresh token."}'),
-    "please_retry": (400, {}, b'{"error": "invalid_request", "error_hint": "Please retry the request"}'),
-    "wrong_type": (200, {}, b'["not", "an", "object"]'),
-    "empty": (200, {}, b""),
-}
+from .answers import Answer, error_answer, json_answer
+from .faults import Fault, make_fault
+from .model import Grace, ProviderModel
+from .resource import Recorded, Refusal, bearer_token, refuse
+from .wire import Delivery, Hangup, Request, Server
+
+REMEMBERED = 10_000  # requests; the counters count on
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A request that arrived at the API; `token` is the fingerprint of the access token, if there was one."""
+class Rules(TypedDict, total=False):
+    """The arguments of `ProviderModel`."""
 
-    method: str
-    path: str
-    headers: Mapping[str, str]
-    sha256: str
-    length: int
-    token: str | None
-    status: int
+    client_id: str
+    client_secret: str | None
+    client_auth: Collection[str] | None
+    lifetime: float
+    expires_in: object
+    members: Mapping[str, Any] | None
+    rotation: Literal["always", "none"]
+    grace: Grace
+    grace_seconds: float
+    revoke_on_reuse: bool
+    access_dies_at_refresh: bool
+    seed: int | None
 
 
 class FakeProvider:
-    """A token endpoint and an API, threaded, on a free port of 127.0.0.1; a context manager.
+    """An authorization server with its API, for tests::
+
+        with FakeProvider(lifetime=2) as provider:
+            pair = provider.issue()
+            requests.post(provider.token_url, data={"grant_type": "refresh_token", ...}, auth=(..., ...))
+            requests.get(provider.api_url + "me", headers={"Authorization": "Bearer ..."})
+
+    * ``POST /token``: the token endpoint.
+    * ``/api/...``, any method: 200 and ``{"method", "path", "query", "sha256", "length", "content_type", "token"}`` for a
+      good bearer token, a refusal otherwise.
+    * ``/api/forbidden...``: the answer `forbidden` for a good token (403 unless set), a refusal otherwise.
+    * ``/redirect?to=URL&status=302`` and ``/slow?seconds=1`` for anybody; below ``/api`` for a good token. ``/api/slow``
+      judges the token when it arrives and answers later.
 
     Args:
-        lifetime, **model: as in `ProviderModel`, which says what the provider believes.
-        latency: seconds that the token endpoint takes.
-        api_latency: seconds that the API takes.
-        refusal: how the API says that a token has ended: "challenge" (401 with RFC 6750's error), "bare401", "403", or
-            "body" (200 with an error in the JSON).
+        refusal: how the API refuses: ``challenge`` (401 with ``WWW-Authenticate``), ``bare401``, ``403`` (with an error
+            body), ``body`` (200 with an error body), or a callable from the verdict to an `Answer`.
+        token_latency: seconds that a token request takes, half of them before it is processed.
+        api_latency: the same for the API.
+        clock: seconds since the epoch.
+
+    The others are those of `ProviderModel`. Attributes of the same names may be set while it runs; those of the model
+    are set at `model`. It serves from construction until `close`.
 
     Attributes:
-        model: the `ProviderModel`; its counters are the truth about what was asked.
-        requests: what arrived at the API, in order.
-        api_connections, token_connections: TCP connections by what was asked on them first.
-        forbidden: (status, headers) of what lies under ``/api/forbidden``.
+        model: the rules and their counters; hold `lock` to read several that must fit together.
+        token_requests: requests to the token endpoint, those that a fault kept from the model included.
+        api_requests: requests to the API.
+        api_refusals: how many of them had no good token.
     """
 
     def __init__(
         self,
         *,
-        lifetime: float = 3600.0,
-        latency: float = 0.0,
-        api_latency: float = 0.0,
         refusal: Refusal = "challenge",
-        keep_requests: bool = True,
-        **model: Any,
+        token_latency: float = 0.0,
+        api_latency: float = 0.0,
+        clock: Callable[[], float] = time.time,
+        **rules: Unpack[Rules],
     ) -> None:
-        self.model = ProviderModel(lifetime=lifetime, **model)
-        self.latency, self.api_latency, self.refusal = latency, api_latency, refusal
-        self.requests: list[Seen] = []
-        self.forbidden: tuple[int, Mapping[str, str]] = (403, {})
-        self.api_connections = self.token_connections = 0
-        self.max_concurrent_token_calls = 0
-        self._keep = keep_requests
-        self._faults: deque[str | tuple[int, dict[str, str], bytes]] = deque()
-        self._lock = threading.Lock()  # guards the model, the faults and the counters
-        self._server = _Server(("127.0.0.1", 0), _handler(self))
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+        if not callable(refusal) and refusal not in ("challenge", "bare401", "403", "body"):
+            raise ValueError(f"unknown refusal {refusal!r}")
+        rules.setdefault("seed", None)  # two providers of one test must not issue the same tokens
+        self.model = ProviderModel(**rules)
+        self.client_id, self.client_secret = self.model.client_id, self.model.client_secret
+        self.refusal, self.token_latency, self.api_latency = refusal, token_latency, api_latency
+        self.forbidden = json_answer(403, {"error": "permission_denied"})
+        self.token_requests = self.api_requests = self.api_refusals = 0
+        self.lock = threading.Lock()  # guards the model, the faults, the counters and the records
+        self._clock = clock
+        self._faults: deque[Fault] = deque()
+        self._records: deque[Recorded] = deque(maxlen=REMEMBERED)
+        self._connections: dict[str, set[int]] = {"token": set(), "api": set()}
+        self._server = Server(self)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self.token_url, self.api_url = self.url + "/token", self.url + "/api/"
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, name="fake-provider", daemon=True
+        )
         self._thread.start()
-        self.port: int = self._server.server_address[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.token_url = self.url + "/token"
-        self.api_url = self.url + "/api/"
 
-    @property
-    def client_id(self) -> str:
-        """As registered."""
-        return self.model.client_id
-
-    @property
-    def client_secret(self) -> str | None:
-        """As registered; None for a public client."""
-        return self.model.client_secret
-
-    def __enter__(self) -> FakeProvider:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
-        """Stop; the port is free afterwards."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(5)
+        """Stop, and close all connections. May be called twice."""
+        if not self._server.closing.is_set():
+            self._server.stop()
+            self._thread.join()
 
-    def issue(self) -> dict[str, Any]:
-        """A login: the token response."""
-        with self._lock:
-            return self.model.issue(time.time())
+    # -- what a test does to it
+
+    def issue(self, *, scope: str | None = None) -> dict[str, Any]:
+        """A resource owner logs in; the token response."""
+        with self.lock:
+            return self.model.issue(self._clock(), scope=scope)
 
     def expire(self) -> None:
-        """All access tokens end at once."""
-        with self._lock:
+        """All access tokens so far are refused from now on, as if expired."""
+        with self.lock:
             self.model.expire()
 
-    def revoke(self) -> None:
-        """All logins end."""
-        with self._lock:
-            self.model.revoke()
+    def revoke(self, family: int | None = None) -> None:
+        """One login, or all logins so far, are revoked with all their tokens."""
+        with self.lock:
+            self.model.revoke(family)
 
-    def fault(self, what: str | tuple[int, dict[str, str], bytes], times: int = 1) -> None:
-        """Let the token endpoint fail for the next calls.
+    def hang_up(self) -> None:
+        """Close all open connections, as a restart of the server would."""
+        self._server.hang_up()
+
+    def fault(
+        self,
+        kind: str | tuple[int, dict[str, str], bytes],
+        *,
+        times: int = 1,
+        processed: bool | None = None,
+        retry_after: str | float | None = None,
+        interval: float = 0.15,
+    ) -> None:
+        """Queue a fault for the next token requests.
 
         Args:
-            what: "500", "503", "429", "html_error", "empty_error", "error_200", "invalid_grant",
-                "403_invalid_grant", "please_retry", "wrong_type", "empty" (none of these reaches the model);
-                "drop_before", "drop_after" (processed, then no answer), "truncated" (processed), "drip" (processed,
-                then a byte per 150 ms), "hang" (accepted, never answered); or (status, headers, body).
+            kind: an answer in place of the real one: ``500``, ``503``, ``429``, ``wrong_type`` (a JSON array), ``html_200``,
+                ``html_error``, ``empty``, ``error_200``, or any (status, headers, body); or a mishap: ``drop_before``
+                (closed before the request is processed), ``drop_after`` (processed, then closed without an answer),
+                ``truncated`` (half the JSON, as if it were all), ``cut`` (half of what the head announces), ``drip``
+                (byte by byte).
+            times: for how many requests.
+            processed: whether the server does what was asked for, so that the refresh token is spent. By default it
+                does for all mishaps but ``drop_before``, and for no replaced answer.
+            retry_after: a header of that name on a replaced answer; ``429`` has 1 by itself.
+            interval: seconds between two bytes of a ``drip``.
         """
-        if isinstance(what, str) and what not in _ANSWERS and what not in _BREAKS:
-            raise ValueError(f"no such fault: {what!r}")
-        with self._lock:
-            self._faults.extend([what] * times)
+        one = make_fault(kind, processed, retry_after, interval)
+        with self.lock:
+            self._faults.extend([one] * times)
 
-    # -- for the handler ---------------------------------------------------------------------------------------------
+    def clear_faults(self) -> None:
+        """Forget the faults that are still queued."""
+        with self.lock:
+            self._faults.clear()
 
-    def _token(self, handler: _Handler, form: Mapping[str, str]) -> None:
-        if self.latency:
-            time.sleep(self.latency)
-        with self._lock:
-            fault = self._faults.popleft() if self._faults else None
-        if fault == "hang":
-            time.sleep(60)
-            return handler.drop()
-        if fault == "drop_before":
-            return handler.drop()
-        if isinstance(fault, tuple):
-            return handler.answer(*fault)
-        if fault in _ANSWERS:
-            return handler.answer(*_ANSWERS[fault])
-        with self._lock:
-            status, body = self.model.token(form, handler.headers.get("Authorization"), time.time())
-        if fault == "drop_after":
-            return handler.drop()
-        headers = {"Content-Type": "application/json", "Cache-Control": "no-store"}
-        if status == 401:
-            headers["WWW-Authenticate"] = 'Basic realm="token"'
-        data = json.dumps(body).encode()
-        if fault == "truncated":
-            return handler.answer(status, headers, data[: len(data) // 2])
-        if fault == "drip":
-            return handler.drip(status, headers, data)
-        handler.answer(status, headers, data)
+    # -- what a test reads
 
-    def _api(self, handler: _Handler, body: bytes) -> None:
-        if self.api_latency:
-            time.sleep(self.api_latency)
-        path = urlsplit(handler.path)
-        scheme, _, token = handler.headers.get("Authorization", "").partition(" ")
-        with self._lock:
-            good = scheme == "Bearer" and self.model.accepts(token, time.time())
-        status, headers, answer = self._verdict(good, path.path)
-        digest = hashlib.sha256(body).hexdigest()
-        name = fingerprint(token) if token else None
-        if self._keep:
-            seen = Seen(handler.command, handler.path, dict(handler.headers), digest, len(body), name, status)
-            with self._lock:
-                self.requests.append(seen)
-        if answer is None:
-            answer = {
-                "method": handler.command,
-                "path": path.path,
-                "query": parse_qs(path.query),
-                "sha256": digest,
-                "length": len(body),
-                "content_type": handler.headers.get("Content-Type"),
-                "token": name,
+    @property
+    def requests(self) -> list[Recorded]:
+        """The last requests, oldest first, in the order of their answers."""
+        with self.lock:
+            return list(self._records)
+
+    def counters(self) -> dict[str, int | bool]:
+        """All counters at one moment."""
+        with self.lock:
+            model = self.model
+            return {
+                "token_requests": self.token_requests,
+                "token_calls": model.token_calls,
+                "refresh_calls": model.refresh_calls,
+                "generations": model.generations,
+                "reuse_incidents": model.reuse_incidents,
+                "client_credentials_calls": model.client_credentials_calls,
+                "api_requests": self.api_requests,
+                "api_refusals": self.api_refusals,
+                "token_connections": len(self._connections["token"]),
+                "api_connections": len(self._connections["api"]),
+                "grant_alive": model.grant_alive(),
             }
-        handler.answer(status, {"Content-Type": "application/json", **headers}, json.dumps(answer).encode())
 
-    def _verdict(self, good: bool, path: str) -> tuple[int, Mapping[str, str], Any]:
-        if good and not path.startswith("/api/forbidden"):
-            return 200, {}, None
-        if good:
-            return self.forbidden[0], self.forbidden[1], {"error": "not allowed"}
-        said = {"error": "invalid_token", "errors": [{"details": "The access token you provided has expired."}]}
-        if self.refusal == "challenge":
-            return 401, {"WWW-Authenticate": 'Bearer realm="api", error="invalid_token"'}, said
-        if self.refusal == "bare401":
-            return 401, {}, said
-        return (403 if self.refusal == "403" else 200), {}, said
+    @property
+    def token_connections(self) -> int:
+        """TCP connections on which at least one token request came."""
+        return len(self._connections["token"])
 
+    @property
+    def api_connections(self) -> int:
+        """TCP connections on which at least one API request came."""
+        return len(self._connections["api"])
 
-_BREAKS = {"drop_before", "drop_after", "truncated", "drip", "hang"}
+    # -- what its server asks
 
+    def deliver(self, request: Request) -> Delivery:
+        """Answer one request; called on the thread of its connection."""
+        path, _, query = request.target.partition("?")
+        bearer = bearer_token(request.headers.get("authorization"))
+        form: dict[str, str] = {}
+        delivery: Delivery | None = None
+        try:
+            if path == "/token":
+                pairs = parse_qsl(request.body.decode("utf-8", "replace"), keep_blank_values=True)
+                form = dict(pairs)
+                delivery = self._token(request, form, repeated=len(form) < len(pairs))
+            elif path.startswith("/api/"):
+                delivery = Delivery(self._api(request, path, query, bearer))
+            else:
+                delivery = Delivery(self._anybody(path, query) or error_answer(404, "not_found"))
+            return delivery
+        finally:
+            record = Recorded(
+                method=request.method,
+                path=path,
+                query=query,
+                status=delivery.answer.status if delivery else None,
+                token=None if bearer is None else fingerprint(bearer),
+                authorization="authorization" in request.headers,
+                length=len(request.body),
+                sha256=request.sha256,
+                connection=request.connection,
+                headers=request.headers,
+                form=form,
+            )
+            with self.lock:
+                self._records.append(record)
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 128
+    def _token(self, request: Request, form: dict[str, str], *, repeated: bool) -> Delivery:
+        with self.lock:
+            self.token_requests += 1
+            self._connections["token"].add(request.connection)
+            fault = self._faults.popleft() if self._faults else None
+        if request.method != "POST":
+            return Delivery(error_answer(405, "method_not_allowed", headers={"Allow": "POST"}))
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no news."""
+        def process() -> Answer:
+            if repeated:  # RFC 6749 3.2: parameters must not be included more than once
+                return error_answer(400, "invalid_request", "a parameter is repeated")
+            with self.lock:
+                return self.model.token(form, self._clock(), authorization=request.headers.get("authorization"))
 
+        self._pause(self.token_latency / 2)
+        delivery = fault.deliver(process) if fault else Delivery(process())
+        self._pause(self.token_latency / 2)
+        return delivery
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    provider: FakeProvider
-    first = True
+    def _api(self, request: Request, path: str, query: str, bearer: str | None) -> Answer:
+        self._pause(self.api_latency / 2)
+        with self.lock:
+            self.api_requests += 1
+            self._connections["api"].add(request.connection)
+            verdict = self.model.judge(bearer, self._clock())
+            self.api_refusals += verdict != "good"
+        self._pause(self.api_latency / 2)
+        inner = self._anybody(path.removeprefix("/api"), query)  # first, so that a refusal of /api/slow is slow too
+        if verdict != "good":
+            return self.refusal(verdict) if callable(self.refusal) else refuse(self.refusal, verdict)
+        if inner is not None:
+            return inner
+        if path.startswith("/api/forbidden"):
+            return self.forbidden
+        seen = {
+            "method": request.method,
+            "path": path,
+            "query": query,
+            "sha256": request.sha256,
+            "length": len(request.body),
+            "content_type": request.headers.get("content-type"),
+            "token": fingerprint(bearer or ""),
+        }
+        return json_answer(200, seen)
 
-    def setup(self) -> None:
-        super().setup()
-        self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
+    def _anybody(self, path: str, query: str) -> Answer | None:
+        arguments = dict(parse_qsl(query))
+        if path == "/redirect":
+            return Answer(int(arguments.get("status", "302")), {"Location": arguments.get("to", "/")}, b"")
+        if path == "/slow":
+            self._pause(float(arguments.get("seconds", "1")))
+            return json_answer(200, {"slow": True})
+        return None
 
-    def log_message(self, format: str, *args: Any) -> None:
-        """Quiet."""
-
-    def _serve(self) -> None:
-        body = b"".join(self._body())
-        token = self.path.partition("?")[0] == "/token"
-        if self.first:
-            self.first = False
-            with self.provider._lock:
-                self.provider.token_connections += token
-                self.provider.api_connections += not token
-        if token and self.command == "POST":
-            form = dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
-            self.provider._token(self, form)
-        elif self.path.startswith("/api/redirect"):
-            query = parse_qs(urlsplit(self.path).query)
-            self.answer(int(query.get("status", ["302"])[0]), {"Location": query["to"][0]}, b"")
-        elif self.path.startswith("/api/"):
-            self.provider._api(self, body)
-        else:
-            self.answer(404, {}, b"")
-
-    do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = do_OPTIONS = _serve
-
-    def _body(self) -> Iterator[bytes]:
-        if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
-            while size := int(self.rfile.readline().split(b";")[0] or b"0", 16):
-                yield self.rfile.read(size)
-                self.rfile.readline()
-            self.rfile.readline()
-        else:
-            yield self.rfile.read(int(self.headers.get("Content-Length") or 0))
-
-    def answer(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    def drip(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        for byte in body:
-            self.wfile.write(bytes([byte]))
-            time.sleep(0.15)
-
-    def drop(self) -> None:
-        self.close_connection = True
-        self.connection.shutdown(socket.SHUT_RDWR)
-
-
-def _handler(owner: FakeProvider) -> Callable[..., _Handler]:
-    return type("Handler", (_Handler,), {"provider": owner})
+    def _pause(self, seconds: float) -> None:
+        if seconds > 0 and self._server.closing.wait(seconds):
+            raise Hangup
