@@ -134,6 +134,7 @@ class TokenAuth(AuthBase):
     def _stay(self, response: Response, renewed: Renewed, origin: str) -> Response:
         error = renewed.error
         if isinstance(error, InvalidGrant) and renewed.outcome.is_final:
+            drain(response)  # nobody will see it: its connection must go back
             raise error
         reason = str(error) if error else ""
         tell(self._listener, Event("not_refreshed", self.grant_id, renewed.outcome.value, None, origin, reason))
