@@ -10,7 +10,7 @@ import requests
 
 from .auth import TokenAuth
 from .driver import Store
-from .errors import ConfigurationError
+from .errors import ConfigurationError, StoreError
 from .events import Listener
 from .policy import RefreshPolicy
 from .registration import Registration, Secret, Seed, pair_of
@@ -150,13 +150,21 @@ class OAuthClient:
     def grants(self, cursor: str | None = None) -> tuple[list[GrantStatus], str | None]:
         """A page of this client's grants without secrets, and the cursor of the next page (None: that was all).
 
+        A record that cannot be read, which may be anybody's, is listed without a name in the state ``damaged``.
+
         Raises:
             StoreError: the store is away.
         """
         store: Store = open_store(self._registration.store)
         texts, following = store.scan(cursor)
-        records = (record_json.load(text, f"a grant in the {store.name} store") for text in texts)
-        return [_status(record) for record in records if record.client == self._registration.identity], following
+        return [status for text in texts if (status := self._status(text, store.name))], following
+
+    def _status(self, text: str, store: str) -> GrantStatus | None:
+        try:
+            record = record_json.load(text, f"a grant in the {store} store")
+        except StoreError as error:
+            return GrantStatus("", "damaged", 0, None, False, "", str(error), None)
+        return _status(record) if record.client == self._registration.identity else None
 
     def close(self) -> None:
         """Close the store's connections; they are opened again when needed."""

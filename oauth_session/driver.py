@@ -95,9 +95,18 @@ class Ledger:
         )
         return done, self._seen(snapshot)
 
-    def update(self, step: Callable[[Record | None, float], Record | None]) -> Seen:
-        """Apply a change to whatever is there, again when somebody else was faster; None: nothing to change."""
-        seen = self.load()
+    def update(self, step: Callable[[Record | None, float], Record | None], *, mend: bool = False) -> Seen:
+        """Apply a change to whatever is there, again when somebody else was faster; None: nothing to change.
+
+        Args:
+            mend: take a damaged record for none, and so replace it.
+        """
+        try:
+            seen = self.load()
+        except record_json.DamagedRecord:
+            if not mend:
+                raise
+            seen = Seen(None, *self.store.load(self.key)[1:])
         while (record := step(seen.record, seen.now)) is not None:
             done, seen = self.swap(seen.revision, record)
             if done:
@@ -123,7 +132,6 @@ class Driver:
     """Gives a renewal its effects: the store, the endpoint, the heartbeat and the clock.
 
     Args:
-        me: the name in the claim.
         build: makes the token request for a pair.
         seeds: brings the seeds, given the store's clock.
         announce: lets the waiters go on before the work is done.
@@ -133,12 +141,11 @@ class Driver:
         self,
         ledger: Ledger,
         endpoint: Endpoint,
-        me: str,
         build: Callable[[Pair], TokenRequest],
         seeds: Callable[[float], Sequence[Pair]],
         announce: Callable[[Ending], None],
     ) -> None:
-        self._ledger, self._endpoint, self._me = ledger, endpoint, me
+        self._ledger, self._endpoint = ledger, endpoint
         self._build, self._seeds, self._announce = build, seeds, announce
         self.trouble: Exception | None = None  # what the user's own code raised
         self._exit_by = time.monotonic() + policy.EXIT_PATIENCE
@@ -219,7 +226,7 @@ class Driver:
     def _beat(self, seen: Seen, lease: _Lease) -> Seen:
         """One heartbeat. A claim that is lost closes the gate; an answer under way may still come (law 7)."""
         while seen.record is not None:
-            record = change.beat(seen.record, self._me, lease.now())
+            record = change.beat(seen.record, lease.by, lease.now())
             if record is None:
                 break
             asked = time.monotonic()
@@ -238,6 +245,7 @@ class _Lease:
     """Until when the claim is surely ours, on this machine's clocks; the wall clock notices a suspended machine."""
 
     def __init__(self, seen: Seen, asked: float) -> None:
+        self.by = seen.record.claim.by if seen.record and seen.record.claim else ""
         self.renew(seen, asked)
 
     def renew(self, seen: Seen, asked: float) -> None:

@@ -81,6 +81,8 @@ class Registration:
         authenticate(self.method, self.client_id, "x" if self.client_secret is not None else None)
         if self.grant_type == "client_credentials" and self.client_secret is None:
             raise ConfigurationError("the client_credentials grant needs a client_secret (RFC 6749 4.4)")
+        client_credentials_request(self.token_url, self.method, self.client_id, "x", "x")  # a URL that it cannot go to
+        refresh_request(self.token_url, self.method, self.client_id, "x", "x")
 
     def __repr__(self) -> str:
         return f"<Registration {self.client_id!r} at {self.token_url.partition('?')[0]}>"
@@ -172,6 +174,9 @@ class Registration:
     ) -> TokenAuth:
         """The grant's door; pickled as these arguments."""
         guard = Guard.of(base_url, origins, self.allow_http)
+        for seed in seeds:
+            if not callable(seed):
+                pair_of(seed, 0.0)  # complain here, not at the first request
         source = self.source(grant_id, seeds if carried is None else [*seeds, carried])
 
         def remake() -> tuple[Any, ...]:

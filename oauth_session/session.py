@@ -120,6 +120,8 @@ class OAuthSession(requests.Session):
             )
             seeds: list[Seed] = [] if token is None else [token]
             if refresh_token is not None:
+                if not isinstance(refresh_token, str) or not refresh_token:
+                    raise ConfigurationError("refresh_token must be a non-empty string, or None")
                 seeds.append({"refresh_token": refresh_token})
             auth = registration.auth(grant_id, base_url=base_url, origins=origins, seeds=seeds)
         self.auth = auth

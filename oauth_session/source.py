@@ -147,7 +147,7 @@ class TokenSource:
         """A login somewhere else: replaces whatever is there, lifts a tombstone, starts a new lineage."""
 
         blank = self._blank()
-        self._memory.written(self.ledger.update(lambda record, now: change.put(record, blank, pair(now))))
+        self._memory.written(self.ledger.update(lambda record, now: change.put(record, blank, pair(now)), mend=True))
 
     def end(self, state: change.Ending) -> None:
         """Forget the tokens here and in the store; what is left is a tombstone."""
@@ -208,14 +208,13 @@ class TokenSource:
         driver = Driver(
             self.ledger,
             self.endpoint,
-            me := policy.random_name(),
             self.grant.build,
             self.grant.seeds,
             lambda ending: self._announce(flight, ending),
         )
         ending = Ending(Outcome.STORE_DOWN, reason="the refresh was interrupted")
         try:
-            terms = Terms(me, self.rules, self._blank(), self.grant.needs_refresh_token)
+            terms = Terms(policy.random_name(), self.rules, self._blank(), self.grant.needs_refresh_token)
             ending = driver.run(renewal(flight.ask, terms))
             flight.trouble = driver.trouble
         except Exception as error:

@@ -66,7 +66,7 @@ class Terms:
     """What a renewal has to know about the grant.
 
     Attributes:
-        me: a random name for this attempt at a renewal; the claim and the commit carry it.
+        me: a random name, in hex, for this renewal; its claims and commits carry it, with a number.
         blank: the record of this grant before there is a token.
         needs_refresh_token: False for grants that are simply run again, such as client credentials.
     """

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from .. import policy
@@ -56,6 +57,7 @@ Renewal = Generator[Effect, Any, Ending]
 
 def renewal(ask: Ask, terms: Terms) -> Renewal:
     """Get a token as asked for, with at most one presentation of any refresh token, whoever else is at it."""
+    attempts = 0
     try:
         seen: Seen = yield Load()
         while True:
@@ -77,10 +79,12 @@ def renewal(ask: Ask, terms: Terms) -> Renewal:
                 if done:
                     return Ending(Outcome.ADOPTED, seen)
                 continue
-            done, seen = yield Swap(seen.revision, change.claim(record, terms.me, seen.now))
+            attempts += 1
+            mine = replace(terms, me=f"{terms.me}.{attempts}")  # each claim has its own name, and so has its commit
+            done, seen = yield Swap(seen.revision, change.claim(record, mine.me, seen.now))
             if not done:
                 continue
-            ending, seen = yield from _refresh(seen, ask, terms)
+            ending, seen = yield from _refresh(seen, ask, mine)
             if ending is not None:
                 return ending
     except StoreError as error:

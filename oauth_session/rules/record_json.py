@@ -17,6 +17,11 @@ from .record import Attempt, Claim, Hold, Pair, Record
 
 VERSION = 1
 
+
+class DamagedRecord(StoreError):
+    """Only a new login can replace it; whatever was in it cannot be read."""
+
+
 _STATES = ("live", "dead", "logged_out", "revoked")
 
 
@@ -45,23 +50,27 @@ def load(text: str, name: str) -> Record:
         name: what to call the record in an error; nothing secret.
 
     Raises:
-        StoreError: it is no record, or one of a newer version. Nothing is overwritten.
+        DamagedRecord: it is no record.
+        StoreError: it is one of a newer version. Nothing is overwritten.
     """
     try:
         data = json.loads(text)
     except ValueError:
-        raise StoreError(f"the record of {name} is not JSON; {_REMEDY}") from None
+        raise DamagedRecord(f"the record of {name} is not JSON; {_REMEDY}") from None
     if not isinstance(data, dict):
-        raise StoreError(f"the record of {name} is not a JSON object; {_REMEDY}")
-    if data.get("v") != VERSION:
+        raise DamagedRecord(f"the record of {name} is not a JSON object; {_REMEDY}")
+    version = data.get("v")
+    if not isinstance(version, int):
+        raise DamagedRecord(f"the record of {name} has no version; {_REMEDY}")
+    if version != VERSION:
         raise StoreError(
-            f"the record of {name} has version {str(data.get('v'))[:20]!r}, this release knows {VERSION}: upgrade "
-            "oauth_session here; the record was left alone"
+            f"the record of {name} has version {version}, this release knows {VERSION}: upgrade oauth_session here; the "
+            "record was left alone"
         )
     try:
         return _record(_Fields(data))
     except _Malformed as error:
-        raise StoreError(f"the record of {name} is damaged at {error}; {_REMEDY}") from None
+        raise DamagedRecord(f"the record of {name} is damaged at {error}; {_REMEDY}") from None
 
 
 _REMEDY = "it was left alone: put() a new token there, or restore the store"

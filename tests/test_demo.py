@@ -1,0 +1,48 @@
+"""The command line's demo, as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+
+def run(*args: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "oauth_session", *args]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=110)
+
+
+def test_the_demo_keeps_the_grant_where_the_naive_pattern_loses_it() -> None:
+    """One refresh per expiry, nothing failed and the grant alive; refreshing in each worker kills it."""
+    done = run("demo", "--workers", "3", "--threads", "3", "--seconds", "4", "--lifetime", "1", "--naive", "--json")
+    assert done.returncode == 0, done.stderr
+    ours = json.loads(done.stdout)
+    naive = ours.pop("naive")
+    assert set(ours) >= {
+        "requests", "failed", "refresh_calls", "generations", "reuse_incidents", "grant_alive", "p50_ms", "p99_ms"
+    }  # fmt: skip
+    assert ours["requests"] > 100
+    assert (ours["failed"], ours["reuse_incidents"], ours["grant_alive"]) == (0, 0, True)
+    assert 3 <= ours["refresh_calls"] == ours["generations"] <= 8
+    assert not naive["grant_alive"]
+    assert naive["failed"] > 0
+
+
+@pytest.mark.timeout(150)
+def test_the_demo_on_redis(valkey_url: str) -> None:
+    """`--store` takes a Redis, and the table says what happened."""
+    done = run("demo", "--workers", "2", "--threads", "2", "--seconds", "3", "--lifetime", "1", "--store", valkey_url)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "grant alive" in done.stdout
+    assert "still logged in" in done.stdout
+
+
+def test_the_demo_fails_when_something_fails() -> None:
+    """Exit 0 only if nothing failed: a store that is away ends in a message and another code."""
+    done = run("demo", "--seconds", "1", "--store", "redis://:hunter2@127.0.0.1:1/0")
+    assert done.returncode != 0
+    assert "Redis store" in done.stderr
+    assert "hunter2" not in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr

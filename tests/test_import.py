@@ -1,0 +1,46 @@
+"""What an import costs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+
+def test_neither_redis_nor_sqlite_is_imported_before_it_is_needed() -> None:
+    """`import oauth_session` loads neither redis nor sqlite3, nor the command line's libraries; a memory session neither."""
+    code = (
+        "import sys, oauth_session as o\n"
+        "o.OAuthSession(base_url='https://a.test', token_url='https://b.test', client_id='c', token={'access_token': 'd'})\n"
+        "print([m for m in ('redis', 'sqlite3', 'click', 'rich', 'pytest', 'multiprocessing') if m in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert run.stdout.strip() == "[]"
+
+
+def test_the_public_names() -> None:
+    """The names that other programs hold on to."""
+    import oauth_session
+
+    assert sorted(oauth_session.__all__) == [
+        "ConfigurationError",
+        "Detection",
+        "Event",
+        "GrantStatus",
+        "InvalidClient",
+        "InvalidGrant",
+        "NO_AUTH",
+        "OAuthAdapter",
+        "OAuthClient",
+        "OAuthSession",
+        "OAuthSessionError",
+        "RefreshOutcomeUnknown",
+        "RefreshPolicy",
+        "RefreshTimeout",
+        "StoreError",
+        "TemporarilyUnavailable",
+        "Token",
+        "TokenAuth",
+        "TokenRequestError",
+        "__version__",
+        "mount",
+    ]
