@@ -1,0 +1,90 @@
+"""A Django site with django-oauth-toolkit: rotation with reuse protection, an API, and a way to log in without a form."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import sys
+from datetime import timedelta
+
+import django
+from django.conf import settings
+
+settings.configure(
+    SECRET_KEY="only for tests",
+    ALLOWED_HOSTS=["127.0.0.1"],
+    ROOT_URLCONF=__name__,
+    USE_TZ=True,
+    INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "oauth2_provider"],
+    DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
+    DATABASES={
+        "default": {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": os.environ["DATABASE"],
+            "OPTIONS": {"timeout": 20, "transaction_mode": "IMMEDIATE", "init_command": "PRAGMA journal_mode=wal"},
+        }
+    },
+    OAUTH2_PROVIDER={
+        "ROTATE_REFRESH_TOKEN": True,
+        "REFRESH_TOKEN_REUSE_PROTECTION": True,
+        "REFRESH_TOKEN_GRACE_PERIOD_SECONDS": int(os.environ["GRACE"]),
+        "ACCESS_TOKEN_EXPIRE_SECONDS": int(os.environ["LIFETIME"]),
+        "SCOPES": {"read": "Read"},
+    },
+    LOGGING_CONFIG=None,
+)
+django.setup()
+
+from django.contrib.auth.models import User  # noqa: E402
+from django.http import HttpRequest, JsonResponse  # noqa: E402
+from django.urls import include, path  # noqa: E402
+from django.utils import timezone  # noqa: E402
+from oauth2_provider.decorators import protected_resource  # noqa: E402
+from oauth2_provider.models import AccessToken, Application, RefreshToken  # noqa: E402
+
+
+def login(request: HttpRequest) -> JsonResponse:
+    application = Application.objects.get(client_id=request.GET["client_id"])
+    user, _ = User.objects.get_or_create(username="user")
+    lifetime = settings.OAUTH2_PROVIDER["ACCESS_TOKEN_EXPIRE_SECONDS"]
+    access = AccessToken.objects.create(
+        user=user,
+        application=application,
+        token=secrets.token_urlsafe(),
+        scope="read",
+        expires=timezone.now() + timedelta(seconds=lifetime),
+    )
+    refresh = RefreshToken.objects.create(
+        user=user, application=application, token=secrets.token_urlsafe(), access_token=access
+    )
+    return JsonResponse({"access_token": access.token, "refresh_token": refresh.token, "expires_in": lifetime})
+
+
+@protected_resource()
+def api(request: HttpRequest, name: str) -> JsonResponse:
+    return JsonResponse({"path": request.path})
+
+
+urlpatterns = [
+    path("test/login", login),
+    path("api/<str:name>", api),
+    path("o/", include("oauth2_provider.urls", namespace="oauth2_provider")),
+]
+
+if __name__ == "__main__":
+    from django.core.management import call_command
+
+    call_command("migrate", verbosity=0)
+    for client in json.loads(os.environ["CLIENTS"]):
+        Application.objects.get_or_create(
+            client_id=client["client_id"],
+            defaults={
+                "client_secret": client["client_secret"],
+                "hash_client_secret": False,
+                "client_type": Application.CLIENT_CONFIDENTIAL,
+                "authorization_grant_type": Application.GRANT_AUTHORIZATION_CODE,
+                "redirect_uris": "http://127.0.0.1/callback",
+            },
+        )
+    call_command("runserver", f"127.0.0.1:{sys.argv[1]}", use_reloader=False, verbosity=0)
