@@ -51,11 +51,23 @@ class Store(Protocol):
     def load(self, key: GrantKey) -> Snapshot:
         """The text, its revision and the store's clock."""
 
-    def swap(self, key: GrantKey, expected: str, revision: str, text: str, mirror: str | None = None) -> Swapped:
-        """Write if the revision is still `expected`, or already `revision` (law 3)."""
+    def swap(
+        self, key: GrantKey, expected: str, revision: str, text: str, mirror: str | None = None, tell: bool = True
+    ) -> Swapped:
+        """Write if the revision is still `expected`, or already `revision` (law 3); `tell` those who watch."""
 
     def wait(self, key: GrantKey, revision: str, timeout: float) -> None:
         """Return once the revision is another, or after `timeout` seconds."""
+
+    def watch(self, key: GrantKey, told: Callable[[], None]) -> None:
+        """Call the bound method `told` after each change that is told, if the store can; held weakly."""
+
+    def is_told(self, key: GrantKey) -> bool:
+        """Whether a watcher of this grant would be told now."""
+
+    @property
+    def rest(self) -> float:
+        """Seconds that a record rests after it was brought in, where a store may forget; 0 where it does not."""
 
     def scan(self, cursor: str | None, count: int = 100) -> tuple[list[str], str | None]:
         """Some texts, and the cursor of the next."""
@@ -89,10 +101,9 @@ class Ledger:
         return self._seen(self.store.load(self.key))
 
     def swap(self, revision: str, record: Record) -> tuple[bool, Seen]:
-        """One atomic step; what is there now comes back either way."""
-        done, snapshot = self.store.swap(
-            self.key, revision, policy.random_name(), record_json.dump(record), record_json.mirror(record)
-        )
+        """One atomic step; what is there now comes back either way. A claim and its heartbeats are told to nobody."""
+        text, mirror, tell = record_json.dump(record), record_json.mirror(record), record.claim is None
+        done, snapshot = self.store.swap(self.key, revision, policy.random_name(), text, mirror, tell)
         return done, self._seen(snapshot)
 
     def update(self, step: Callable[[Record | None, float], Record | None], *, mend: bool = False) -> Seen:

@@ -23,7 +23,7 @@ Name = Literal[
     "single_process",
 ]
 
-_WARN = {"unpersisted", "claim_lost", "not_refreshed", "single_process"}
+_WARN = {"unpersisted", "claim_lost", "single_process"}
 _LOUD = {"dead", "misconfigured", "unknown", "store_down", "transient"}
 
 

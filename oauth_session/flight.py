@@ -1,12 +1,31 @@
-"""One renewal under way, and what its waiters take home."""
+"""One renewal: of which grant, under way, and what its waiters take home."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from .held import Held
 from .rules.effects import Ask, Ending, Outcome
+from .rules.record import Pair
+from .rules.token_request import TokenRequest
+
+
+class Grant(NamedTuple):
+    """What the source needs to know about its grant.
+
+    Attributes:
+        build: makes the token request for a pair.
+        seeds: brings the seeds, given the store's clock (law 16).
+        needs_refresh_token: False for grants that are simply run again.
+    """
+
+    grant_id: str
+    client: str
+    build: Callable[[Pair], TokenRequest]
+    seeds: Callable[[float], Sequence[Pair]]
+    needs_refresh_token: bool = True
 
 
 class Renewed(NamedTuple):

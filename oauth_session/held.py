@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 import time
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from . import policy
 from .driver import Ledger
 from .errors import StoreError
 from .policy import RefreshPolicy
+from .rules import lineage
 from .rules.effects import Seen
 from .rules.record import Record
 from .tokens import Token
@@ -70,14 +72,18 @@ class Memory:
 
     Attributes:
         held: what is in memory, fit to send or not.
+        record: the record that it came from.
     """
 
     def __init__(self, ledger: Ledger, rules: RefreshPolicy, needs_refresh_token: bool) -> None:
         self.held: Held | None = None
+        self.record: Record | None = None
         self._ledger, self._rules, self._needs_refresh_token = ledger, rules, needs_refresh_token
         self._tickets = itertools.count(1)
         self._published = 0
         self._next_look = 0.0 if ledger.store.shared else float("inf")
+        self._watched = 0  # the process in which the store tells us
+        self._told = False
         self.remake()
 
     def remake(self) -> None:
@@ -89,18 +95,36 @@ class Memory:
         """What is held, after a look at the store if the last one is longer ago than the freshness bound (law 14)."""
         if self.held is not None and time.monotonic() >= self._next_look and self._look_lock.acquire(blocking=False):
             try:
+                told, self._told = self._told, False
                 self._postpone(policy.FRESHNESS)
-                self.look()
+                if told or not self._ledger.store.is_told(self._ledger.key):
+                    self.look()
             except StoreError:
                 self._postpone(policy.BACKOFF_MOST)  # what is in memory goes on being used (law 13)
             finally:
                 self._look_lock.release()
         return self.held
 
+    def attend(self) -> None:
+        """Be told by the store from now on, once in each process."""
+        if self._watched != os.getpid():
+            self._watched = os.getpid()
+            self._ledger.store.watch(self._ledger.key, self.told)
+
+    def told(self) -> None:
+        """Somebody has committed; the next request looks."""
+        self._told, self._next_look = True, 0.0
+
     def look(self) -> Held | None:
         """Look at the store and hold what is there."""
+        self.attend()
         ticket = next(self._tickets)
-        self._publish(self._ledger.load(), ticket)
+        seen = self._ledger.load()
+        known, held = self.record, self.held
+        healed = lineage.heal(seen.record, known, seen.now, held.age() if held else 0.0, self._ledger.store.rest)
+        if healed is not None:
+            _, seen = self._ledger.swap(seen.revision, healed)
+        self._publish(seen, ticket)
         return self.held
 
     def written(self, seen: Seen | None) -> None:
@@ -123,7 +147,7 @@ class Memory:
                 return
             self._published = ticket
             self._postpone(policy.FRESHNESS)
-            self.held = new
+            self.held, self.record = new, seen.record
 
     def _postpone(self, seconds: float) -> None:
         if self._ledger.store.shared:

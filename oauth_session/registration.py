@@ -21,12 +21,13 @@ from .driver import Ledger, Store
 from .endpoint import TokenEndpoint
 from .errors import ConfigurationError, StoreError
 from .events import Listener
+from .flight import Grant
 from .policy import RefreshPolicy
 from .rules.detection import Detection
 from .rules.origins import Guard, is_loopback, origin_of
 from .rules.record import Pair
 from .rules.token_request import TokenRequest, authenticate, client_credentials_request, refresh_request
-from .source import Grant, TokenSource
+from .source import TokenSource
 from .stores import open_store
 from .stores.values import GrantKey
 from .tokens import Token

@@ -12,38 +12,20 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable
 
 from . import policy
 from .driver import Driver, Endpoint, Ledger
 from .errors import OAuthSessionError, RefreshTimeout, StoreError
 from .events import Event, Listener, Name, tell
-from .flight import Flight, Renewed
+from .flight import Flight, Grant, Renewed
 from .held import Held, Memory
+from .rules import lineage
 from .rules import record as change
 from .rules.effects import Ask, Ending, Outcome, Terms
 from .rules.outcomes import error_of
 from .rules.protocol import renewal
 from .rules.record import Pair, Record
-from .rules.token_request import TokenRequest
-
-
-class Grant(NamedTuple):
-    """What the source needs to know about its grant.
-
-    Attributes:
-        build: makes the token request for a pair.
-        seeds: brings the seeds, given the store's clock (law 16).
-        needs_refresh_token: False for grants that are simply run again.
-    """
-
-    grant_id: str
-    client: str
-    build: Callable[[Pair], TokenRequest]
-    seeds: Callable[[float], Sequence[Pair]]
-    needs_refresh_token: bool = True
-
 
 _sources: weakref.WeakSet[TokenSource] = weakref.WeakSet()
 
@@ -147,13 +129,13 @@ class TokenSource:
         """A login somewhere else: replaces whatever is there, lifts a tombstone, starts a new lineage."""
 
         blank = self._blank()
-        self._memory.written(self.ledger.update(lambda record, now: change.put(record, blank, pair(now)), mend=True))
+        self._memory.written(self.ledger.update(lambda record, now: lineage.put(record, blank, pair(now)), mend=True))
 
-    def end(self, state: change.Ending) -> None:
+    def end(self, state: lineage.Ending) -> None:
         """Forget the tokens here and in the store; what is left is a tombstone."""
 
         blank = self._blank()
-        self._memory.written(self.ledger.update(lambda record, now: change.end(record or blank, state)))
+        self._memory.written(self.ledger.update(lambda record, now: lineage.end(record or blank, state)))
 
     # -- one renewal for all threads ---------------------------------------------------------------------------------
 
@@ -214,7 +196,7 @@ class TokenSource:
         )
         ending = Ending(Outcome.STORE_DOWN, reason="the refresh was interrupted")
         try:
-            terms = Terms(policy.random_name(), self.rules, self._blank(), self.grant.needs_refresh_token)
+            terms = self._terms()
             ending = driver.run(renewal(flight.ask, terms))
             flight.trouble = driver.trouble
         except Exception as error:
@@ -266,8 +248,21 @@ class TokenSource:
         except StoreError as error:
             self._tell("not_refreshed", outcome="store_down", reason=str(error))
 
+    def _terms(self) -> Terms:
+        self._memory.attend()
+        held, known = self._memory.held, self._memory.record
+        return Terms(
+            me=policy.random_name(),
+            policy=self.rules,
+            blank=self._blank(),
+            needs_refresh_token=self.grant.needs_refresh_token,
+            known=known,
+            known_age=held.age() if held else 0.0,
+            rest=self.ledger.store.rest if self.grant.needs_refresh_token else 0.0,
+        )
+
     def _blank(self) -> Record:
-        return change.begin(self.grant.grant_id, self.grant.client, policy.random_name(), Pair())
+        return lineage.begin(self.grant.grant_id, self.grant.client, policy.random_name(), Pair())
 
     def _tell(
         self, name: Name, *, outcome: str = "", generation: int | None = None, origin: str = "", reason: str = ""

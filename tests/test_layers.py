@@ -27,6 +27,7 @@ RANKS = {
     "rules.token_response": 1.0,
     "rules.flow": 1.0,
     "rules.record_json": 1.1,
+    "rules.lineage": 1.1,
     "rules.detection": 1.1,
     "rules.effects": 1.1,
     "rules.protocol": 1.2,
@@ -35,7 +36,8 @@ RANKS = {
     "endpoint": 2.0,
     "stores.memory": 2.0,
     "stores.sqlite": 2.0,
-    "stores.redis": 2.0,
+    "stores.redis_push": 2.0,
+    "stores.redis": 2.05,
     "stores": 2.1,
     # coordination
     "driver": 3.0,

@@ -69,12 +69,17 @@ class Terms:
         me: a random name, in hex, for this renewal; its claims and commits carry it, with a number.
         blank: the record of this grant before there is a token.
         needs_refresh_token: False for grants that are simply run again, such as client credentials.
+        known: the newest record that this process has seen, and the age of its pair in seconds (law 11).
+        rest: seconds that a healed or seeded record is not refreshed, so that a newer holder can speak.
     """
 
     me: str
     policy: policy.RefreshPolicy
     blank: Record
     needs_refresh_token: bool = True
+    known: Record | None = None
+    known_age: float = 0.0
+    rest: float = 0.0
 
 
 class Ending(NamedTuple):

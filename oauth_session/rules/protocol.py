@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from .. import policy
 from ..errors import StoreError
+from . import lineage
 from . import record as change
 from .effects import (
     Announce,
@@ -61,14 +62,21 @@ def renewal(ask: Ask, terms: Terms) -> Renewal:
     try:
         seen: Seen = yield Load()
         while True:
+            record = lineage.heal(seen.record, terms.known, seen.now, terms.known_age, terms.rest)
+            if record is not None:
+                _, seen = yield Swap(seen.revision, record)
+                continue
             record = seen.record
             if record is None or record.state == "dead":
-                record = _admit(record, (yield Bring(seen.now)), terms)
+                record = _admit(record, (yield Bring(seen.now)), seen.now, terms)
             if record is None:
                 return Ending(Outcome.NO_GRANT, seen)
             decision = decide(record, seen.now, ask, terms)
             if decision.do is Do.STOP:
                 return Ending(decision.outcome, seen, wait=decision.wait, reason=record.error)
+            if decision.do is Do.WAIT and record is not seen.record:
+                _, seen = yield Swap(seen.revision, record)  # a seed that rests, rests where everybody sees it
+                continue
             if decision.do is Do.WAIT:
                 seen = yield Sleep(seen.revision, decision.wait)
                 continue
@@ -91,13 +99,13 @@ def renewal(ask: Ask, terms: Terms) -> Renewal:
         return Ending(Outcome.STORE_DOWN, reason=str(error))
 
 
-def _admit(record: Record | None, seeds: Sequence[Pair], terms: Terms) -> Record | None:
+def _admit(record: Record | None, seeds: Sequence[Pair], now: float, terms: Terms) -> Record | None:
     """Law 16: a seed starts a record, or takes over a dead one that has never seen it."""
     for pair in seeds:
         if record is None:
-            return change.begin(terms.blank.grant, terms.blank.client, pair.fingerprint(), pair)
+            return lineage.begin(terms.blank.grant, terms.blank.client, pair.fingerprint(), pair, now + terms.rest)
         if pair.fingerprint() not in record.seeds:
-            return change.reseed(record, pair)
+            return lineage.reseed(record, pair)
     return terms.blank if record is None and not terms.needs_refresh_token else record
 
 
@@ -111,6 +119,8 @@ def decide(record: Record, now: float, ask: Ask, terms: Terms) -> Decision:
         return Decision(Do.STOP, Outcome.DEAD)
     if terms.needs_refresh_token and record.pair.refresh_token is None:
         return Decision(Do.STOP, Outcome.NOT_RENEWABLE)
+    if record.rest_until > now and not ask.force:  # law 11
+        return Decision(Do.USE) if ask.early else Decision(Do.WAIT, wait=record.rest_until - now)
     held = record.holds.get(ask.origin) if ask.origin and not ask.force else None
     if held and held.generation == record.generation and held.until > now and (held.step or not ask.proven):
         return Decision(Do.STOP, Outcome.HELD, held.until - now)

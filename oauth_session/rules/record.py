@@ -14,7 +14,6 @@ from .. import policy
 from ..tokens import Token, fingerprint
 
 State = Literal["live", "dead", "logged_out", "revoked"]
-Ending = Literal["logged_out", "revoked"]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -105,6 +104,7 @@ class Record:
     attempt: Attempt | None = None
     committed: str = ""  # who made the last commit: a lost reply must not look like a rival's (law 3)
     settled: bool = False  # the last refresh did not move the expiry: no more early ones (law 17)
+    rest_until: float = 0.0  # a record that was healed or seeded is not refreshed before: a newer holder may speak
     retry_at: float = 0.0
     failures: int = 0
     doubts: int = 0
@@ -119,43 +119,6 @@ class Record:
     def age(self, now: float) -> float:
         """Seconds since the pair was issued; a clock that went back counts as none."""
         return max(0.0, now - self.pair.issued_at)
-
-
-def begin(grant: str, client: str, lineage: str, pair: Pair) -> Record:
-    """A record at generation 0: a seed, or for a grant that needs none, nothing yet."""
-    seeds = (pair.fingerprint(),) if pair.access_token or pair.refresh_token else ()
-    return Record(grant=grant, client=client, lineage=lineage, pair=pair, seeds=seeds)
-
-
-def reseed(record: Record, pair: Pair) -> Record:
-    """A dead record taken over by a seed that it has never seen (law 16). The generation never goes down."""
-    name = pair.fingerprint()
-    return begin_again(record, name, pair, seeds=(*record.seeds, name)[-policy.SEEDS_REMEMBERED :])
-
-
-def begin_again(record: Record, lineage: str, pair: Pair, seeds: tuple[str, ...] | None = None) -> Record:
-    """A new login over whatever was there: a new lineage, everything else forgotten but the seeds."""
-    return Record(
-        grant=record.grant,
-        client=record.client,
-        lineage=lineage,
-        generation=record.generation + 1,
-        pair=pair,
-        seeds=record.seeds if seeds is None else seeds,
-    )
-
-
-def put(record: Record | None, blank: Record, pair: Pair) -> Record:
-    """A token from a login somewhere else, over whatever is there; it is known as a seed from now on."""
-    if record is None:
-        return replace(blank, pair=pair, seeds=(pair.fingerprint(),))
-    seeds = (*record.seeds, pair.fingerprint())[-policy.SEEDS_REMEMBERED :]
-    return begin_again(record, blank.lineage, pair, seeds)
-
-
-def end(record: Record, state: Ending) -> Record:
-    """A tombstone without tokens: nothing stale may bring the grant back."""
-    return replace(begin_again(record, record.lineage, Pair()), state=state, outcome=state)
 
 
 def claim(record: Record, by: str, now: float) -> Record:

@@ -151,6 +151,7 @@ def _record(data: _Fields) -> Record:
         else None,
         committed=data.text("committed", ""),
         settled=bool(data.data.get("settled", False)),
+        rest_until=data.number("rest_until", 0.0),
         retry_at=data.number("retry_at", 0.0),
         failures=data.whole("failures"),
         doubts=data.whole("doubts"),

@@ -6,6 +6,7 @@ import os
 import threading
 import time
 import weakref
+from collections.abc import Callable
 from typing import NoReturn
 
 from .values import GrantKey, Snapshot, Swapped
@@ -15,6 +16,7 @@ class MemoryStore:
     """Safe for threads. After a fork, each side goes on with its own copy."""
 
     name = "memory"
+    rest = 0.0
     shared = False
 
     def __init__(self) -> None:
@@ -33,7 +35,9 @@ class MemoryStore:
         revision, text = self._rows.get(key.digest, ("", None))
         return Snapshot(text, revision, time.time())
 
-    def swap(self, key: GrantKey, expected: str, revision: str, text: str, mirror: str | None = None) -> Swapped:
+    def swap(
+        self, key: GrantKey, expected: str, revision: str, text: str, mirror: str | None = None, tell: bool = True
+    ) -> Swapped:
         """Write if the revision is still `expected`, or already `revision`."""
         with self._changed:
             there = self._rows.get(key.digest, ("", ""))[0]
@@ -47,6 +51,13 @@ class MemoryStore:
         """Return once the revision is another, or after `timeout` seconds."""
         with self._changed:
             self._changed.wait_for(lambda: self._rows.get(key.digest, ("", ""))[0] != revision, timeout)
+
+    def watch(self, key: GrantKey, told: Callable[[], None]) -> None:
+        """Nobody is told here."""
+
+    def is_told(self, key: GrantKey) -> bool:
+        """Nobody is told here."""
+        return False
 
     def scan(self, cursor: str | None, count: int = 100) -> tuple[list[str], str | None]:
         """The texts behind the cursor, in the order of their keys."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +15,8 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from ..errors import ConfigurationError, StoreError
-from ..policy import STORE_TIMEOUT
+from ..policy import FRESHNESS, REST, STORE_TIMEOUT
+from .redis_push import Subscriber, shard_of
 from .values import GrantKey, Snapshot, Swapped
 
 _redis: Any = redis  # half of it is untyped
@@ -29,15 +31,17 @@ return {there[1] or '', there[2] or '', now[1], now[2]}
 """
 
 # KEYS[1]: the grant's hash; KEYS[2], optional: where the access token is mirrored.
-# ARGV: expected revision, new revision, record, mirror.
+# ARGV: expected revision, new revision, record, mirror; channel and message, or '' where nobody need be told.
 # -> as above, what is there now. The write stands if that is the new revision. A resend after a lost reply finds it
-# there already and changes nothing, so redis-py may resend as it likes.
+# there already and changes nothing, so redis-py may resend as it likes. Telling comes last and by pcall: an ACL without the
+# channel must not undo the write.
 _SWAP = """
 local there = redis.call('HMGET', KEYS[1], 'revision', 'record')
 local now = redis.call('TIME')
 if (there[1] or '') == ARGV[1] then
     redis.call('HSET', KEYS[1], 'revision', ARGV[2], 'record', ARGV[3])
     if KEYS[2] then redis.call('SET', KEYS[2], ARGV[4]) end
+    if ARGV[5] ~= '' then redis.pcall('PUBLISH', ARGV[5], ARGV[6]) end
     return {ARGV[2], ARGV[3], now[1], now[2]}
 end
 return {there[1] or '', there[2] or '', now[1], now[2]}
@@ -77,6 +81,7 @@ class RedisStore:
             raise ConfigurationError("export_key needs the record and its mirror in one slot: not on a Redis Cluster")
         self._load = self.client.register_script(_LOAD)
         self._swap = self.client.register_script(_SWAP)
+        self._push: tuple[int, Subscriber] | None = None
 
     def __repr__(self) -> str:
         return f"<RedisStore prefix={self._prefix!r}>"
@@ -86,22 +91,56 @@ class RedisStore:
             raise TypeError("a RedisStore made from a client object cannot be pickled: make it from a URL")
         return _remade, (self._url, self._prefix, *self._templates)
 
+    @property
+    def rest(self) -> float:
+        """Seconds that a record rests after it was brought in: until a newer holder has been told, or has looked."""
+        return REST if self._push and self._push[1].hears() else FRESHNESS
+
+    def watch(self, key: GrantKey, told: Callable[[], None]) -> None:
+        """Call the bound method `told` after each commit by anybody, for as long as its object lives."""
+        self._subscriber().watch(key.digest, told)
+
+    def is_told(self, key: GrantKey) -> bool:
+        """Whether a watcher need not look by itself."""
+        return self._subscriber().alive(key.digest)
+
+    def _subscriber(self) -> Subscriber:
+        push = self._push
+        if push is None or push[0] != os.getpid():
+            self._push = push = (os.getpid(), Subscriber(self.client, self._prefix))
+        return push[1]
+
     def load(self, key: GrantKey) -> Snapshot:
         """The text, its revision and the server's clock."""
-        return self._snapshot(key, self._run(lambda: self._load(keys=[self._prefix + key.digest])))
+        subscriber = self._subscriber()
+        subscriber.looks(key.digest)
+        snapshot = self._snapshot(key, self._run(lambda: self._load(keys=[self._prefix + key.digest])))
+        subscriber.saw(key.digest, snapshot.revision)
+        return snapshot
 
-    def swap(self, key: GrantKey, expected: str, revision: str, text: str, mirror: str | None = None) -> Swapped:
+    def swap(
+        self, key: GrantKey, expected: str, revision: str, text: str, mirror: str | None = None, tell: bool = True
+    ) -> Swapped:
         """Write if the revision is still `expected`, or already `revision`."""
         keys = [self._prefix + key.digest]
         if self._export is not None and mirror is not None:
             keys.append(self._export(key.grant_id))
-        reply = self._run(lambda: self._swap(keys=keys, args=[expected, revision, text, mirror or ""]))
-        snapshot = self._snapshot(key, reply)
+        channel = shard_of(self._prefix, key.digest) if tell else ""
+        args = [expected, revision, text, mirror or "", channel, f"{key.digest} {revision}"]
+        subscriber = self._subscriber()
+        subscriber.looks(key.digest)
+        subscriber.saw(key.digest, revision)  # before it is told, which may be sooner than the reply comes
+        snapshot = self._snapshot(key, self._run(lambda: self._swap(keys=keys, args=args)))
         return Swapped(snapshot.revision == revision, snapshot)
 
     def wait(self, key: GrantKey, revision: str, timeout: float) -> None:
         """Return once the revision is another, or after `timeout` seconds."""
         end, pause = time.monotonic() + timeout, _POLL_FIRST
+        subscriber = self._subscriber()
+        while subscriber.alive(key.digest):
+            left = end - time.monotonic()
+            if left <= 0 or subscriber.wait(key.digest, min(left, 1.0)):
+                return
         while True:
             left = end - time.monotonic()
             if left <= 0:
@@ -130,6 +169,8 @@ class RedisStore:
 
     def close(self) -> None:
         """Close the connections of a client that we made; they are opened again when needed."""
+        if self._push is not None and self._push[0] == os.getpid():
+            self._push[1].stop()
         if self._url is not None:
             self.client.close()
 

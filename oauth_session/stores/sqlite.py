@@ -6,7 +6,7 @@ import os
 import sqlite3
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ class SQLiteStore:
     """
 
     name = "sqlite"
+    rest = 0.0
     shared = True
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -48,7 +49,9 @@ class SQLiteStore:
         with self._connection() as connection:
             return self._load(connection, key)
 
-    def swap(self, key: GrantKey, expected: str, revision: str, text: str, mirror: str | None = None) -> Swapped:
+    def swap(
+        self, key: GrantKey, expected: str, revision: str, text: str, mirror: str | None = None, tell: bool = True
+    ) -> Swapped:
         """Write if the revision is still `expected`, or already `revision`."""
         with self._connection() as connection:
             connection.execute("BEGIN IMMEDIATE")
@@ -82,6 +85,13 @@ class SQLiteStore:
                     return
                 time.sleep(min(pause, left))
                 pause = min(pause * 1.5, _POLL_MOST)
+
+    def watch(self, key: GrantKey, told: Callable[[], None]) -> None:
+        """Nobody is told here."""
+
+    def is_told(self, key: GrantKey) -> bool:
+        """Nobody is told here."""
+        return False
 
     def scan(self, cursor: str | None, count: int = 100) -> tuple[list[str], str | None]:
         """The texts behind the cursor, in the order of their keys."""

@@ -47,6 +47,7 @@ class TestRedis(StoreContract):
         yield open_store
         for store in made:
             store.close()
+        client.flushall()
         client.close()
 
 
@@ -56,4 +57,5 @@ class TestRedisClientOfTheUser(StoreContract):
         client = redis.Redis.from_url(valkey_url, decode_responses=request.param)
         client.flushall()
         yield lambda: RedisStore(client)
+        client.flushall()
         client.close()

@@ -1,0 +1,74 @@
+"""Lineages: where a grant's record begins, is brought back, and ends (laws 11 and 16), as pure functions.
+
+A lineage is all that has come since one login; the generation never goes down within it, nor from one to the next.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+from .. import policy
+from .record import Pair, Record
+
+Ending = Literal["logged_out", "revoked"]
+
+
+def begin(grant: str, client: str, lineage: str, pair: Pair, rest_until: float = 0.0) -> Record:
+    """A record at generation 0: a seed, or for a grant that needs none, nothing yet."""
+    seeds = (pair.fingerprint(),) if pair.access_token or pair.refresh_token else ()
+    return Record(grant=grant, client=client, lineage=lineage, pair=pair, seeds=seeds, rest_until=rest_until)
+
+
+def heal(record: Record | None, known: Record | None, now: float, age: float, rest: float) -> Record | None:
+    """What we hold is newer than what the store has: a failover or a wipe has lost it (law 11). None: nothing to heal.
+
+    Never over another lineage, and never over a logout. The claim of somebody who refreshes from the older record stays:
+    what that brings is judged by its generation.
+
+    Args:
+        age: of the pair that we hold, since the store's clock may be another's now.
+        rest: seconds in which the healed record is used but not refreshed.
+    """
+    if known is None or known.state in ("logged_out", "revoked"):
+        return None
+    if record is not None and (
+        record.lineage != known.lineage
+        or record.state in ("logged_out", "revoked")
+        or record.generation >= known.generation
+    ):
+        return None
+    pair = replace(known.pair, issued_at=now - age)
+    claim = record.claim if record else None
+    return replace(known, pair=pair, claim=claim, attempt=None, rest_until=now + rest, retry_at=0.0)
+
+
+def reseed(record: Record, pair: Pair) -> Record:
+    """A dead record taken over by a seed that it has never seen (law 16). The generation never goes down."""
+    name = pair.fingerprint()
+    return begin_again(record, name, pair, seeds=(*record.seeds, name)[-policy.SEEDS_REMEMBERED :])
+
+
+def begin_again(record: Record, lineage: str, pair: Pair, seeds: tuple[str, ...] | None = None) -> Record:
+    """A new login over whatever was there: a new lineage, everything else forgotten but the seeds."""
+    return Record(
+        grant=record.grant,
+        client=record.client,
+        lineage=lineage,
+        generation=record.generation + 1,
+        pair=pair,
+        seeds=record.seeds if seeds is None else seeds,
+    )
+
+
+def put(record: Record | None, blank: Record, pair: Pair) -> Record:
+    """A token from a login somewhere else, over whatever is there; it is known as a seed from now on."""
+    if record is None:
+        return replace(blank, pair=pair, seeds=(pair.fingerprint(),))
+    seeds = (*record.seeds, pair.fingerprint())[-policy.SEEDS_REMEMBERED :]
+    return begin_again(record, blank.lineage, pair, seeds)
+
+
+def end(record: Record, state: Ending) -> Record:
+    """A tombstone without tokens: nothing stale may bring the grant back."""
+    return replace(begin_again(record, record.lineage, Pair()), state=state, outcome=state)

@@ -1,0 +1,159 @@
+"""Being told by Redis: one subscription per process to the shard channels of the grants that it holds.
+
+Following every key by client tracking would bring each process every heartbeat of every grant; a shard brings the commits
+of a thousandth of them. Silence is not trusted: the connection is pinged, and while no answer comes, `alive` is False and
+everybody polls.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from redis.exceptions import RedisError
+
+SHARDS = 1024
+PING = 1.0  # seconds between two pings
+SILENCE = 2.5  # seconds without any sign of life, after which it is dead
+START = 0.5  # seconds that a new connection may take until it answers
+RETRY = 1.0  # seconds between two connections
+
+
+def shard_of(prefix: str, digest: str) -> str:
+    """The channel on which a grant's commits are told."""
+    return f"{prefix}told:{int(digest[:8], 16) % SHARDS}"
+
+
+class Subscriber:
+    """Listens for as long as somebody watches a grant; safe for threads, made anew after a fork.
+
+    Args:
+        client: a redis client; its pool gives the connection.
+        prefix: of the channels.
+    """
+
+    def __init__(self, client: Any, prefix: str) -> None:
+        self._client, self._prefix = client, prefix
+        self._lock = threading.Lock()  # guards _watchers, _wanted and _thread
+        self._watchers: dict[str, list[weakref.WeakMethod[Callable[[], None]]]] = {}
+        self._counts: dict[str, int] = {}  # digest -> how often it was told
+        self._looked: dict[str, int] = {}  # digest -> that number when the grant was last looked at
+        self._seen: dict[str, str] = {}  # digest -> the revision that this process knows
+        self._told = threading.Condition()
+        self._wanted: set[str] = set()
+        self._thread: threading.Thread | None = None
+        self._started = self._heard = 0.0
+        self._subscribed: frozenset[str] = frozenset()
+
+    def watch(self, digest: str, told: Callable[[], None]) -> None:
+        """Call the bound method `told` after each commit of this grant, for as long as its object lives."""
+        with self._lock:
+            self._watchers.setdefault(digest, []).append(weakref.WeakMethod(told))
+            self._wanted.add(shard_of(self._prefix, digest))
+            if self._thread is None:
+                self._started = time.monotonic()
+                self._thread = threading.Thread(target=self._listen, name="oauth-session-push", daemon=True)
+                self._thread.start()
+
+    def alive(self, digest: str) -> bool:
+        """Whether a commit of this grant would be told: subscribed, and the connection has answered lately."""
+        return time.monotonic() - self._heard < SILENCE and shard_of(self._prefix, digest) in self._subscribed
+
+    def hears(self) -> bool:
+        """Whether the connection has answered lately; just after its start it is given a moment."""
+        with self._told:
+            self._told.wait_for(lambda: self._heard > 0, max(0.0, self._started + START - time.monotonic()))
+        return time.monotonic() - self._heard < SILENCE
+
+    def looks(self, digest: str) -> None:
+        """The grant is looked at now; `wait` waits for what is told from here on."""
+        if digest in self._watchers:
+            self._looked[digest] = self._counts.get(digest, 0)
+
+    def saw(self, digest: str, revision: str) -> None:
+        """This process knows that revision: nobody here need be told of it."""
+        if digest in self._watchers:
+            self._seen[digest] = revision
+
+    def wait(self, digest: str, timeout: float) -> bool:
+        """Until a commit was told since the last look, at most `timeout` seconds; whether one was."""
+        with self._told:
+            return self._told.wait_for(lambda: self._counts.get(digest, 0) != self._looked.get(digest, 0), timeout)
+
+    def stop(self) -> None:
+        """Forget all watchers; the thread ends soon."""
+        with self._lock:
+            self._watchers.clear()
+
+    def _listen(self) -> None:
+        while self._still_wanted():
+            with contextlib.suppress(RedisError, OSError, ValueError), self._client.pubsub() as pubsub:
+                self._follow(pubsub)
+            self._subscribed = frozenset()
+            time.sleep(RETRY)
+
+    def _follow(self, pubsub: Any) -> None:
+        subscribed: set[str] = set()
+        pinged = time.monotonic()
+        while self._still_wanted():
+            fresh = self._wanted - subscribed
+            if fresh:
+                pubsub.subscribe(*fresh)
+                subscribed |= fresh
+            message = pubsub.get_message(timeout=0.2 if subscribed != self._subscribed else PING / 2)
+            now = time.monotonic()
+            if message is not None:
+                self._hear(message)
+                with self._told:
+                    self._heard = now
+                    self._told.notify_all()
+            elif now - self._heard > SILENCE and self._subscribed:
+                return
+            if now - pinged >= PING and subscribed:
+                pubsub.ping()
+                pinged = now
+
+    def _hear(self, message: dict[str, Any]) -> None:
+        channel = _text(message.get("channel"))
+        if message["type"] == "subscribe":
+            self._subscribed |= {channel}
+            for digest in [d for d in self._watchers if shard_of(self._prefix, d) == channel]:
+                self._tell(digest, "")  # what was committed before we listened was not told
+        elif message["type"] == "message":
+            digest, _, revision = _text(message.get("data")).partition(" ")
+            if digest in self._watchers:
+                self._tell(digest, revision)
+
+    def _tell(self, digest: str, revision: str) -> None:
+        with self._told:
+            self._counts[digest] = self._counts.get(digest, 0) + 1
+            self._told.notify_all()
+        if revision and self._seen.get(digest) == revision:
+            return
+        for watcher in list(self._watchers.get(digest, ())):
+            told = watcher()
+            if told is not None:
+                told()
+
+    def _still_wanted(self) -> bool:
+        """Forget watchers that are gone; without any, the thread ends."""
+        with self._lock:
+            for digest, watchers in list(self._watchers.items()):
+                watchers[:] = [watcher for watcher in watchers if watcher() is not None]
+                if not watchers:
+                    del self._watchers[digest]
+                    for known in (self._counts, self._looked, self._seen):
+                        known.pop(digest, None)
+            if self._watchers:
+                return True
+            self._wanted.clear()
+            self._thread = None
+            return False
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
