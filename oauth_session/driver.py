@@ -59,8 +59,8 @@ class Store(Protocol):
     def wait(self, key: GrantKey, revision: str, timeout: float) -> None:
         """Return once the revision is another, or after `timeout` seconds."""
 
-    def watch(self, key: GrantKey, told: Callable[[], None]) -> None:
-        """Call the bound method `told` after each change that is told, if the store can; held weakly."""
+    def watch(self, key: GrantKey, told: Callable[[str], None]) -> None:
+        """Call the bound method `told` with the revision ("": unknown) after each change that is told; held weakly."""
 
     def is_told(self, key: GrantKey) -> bool:
         """Whether a watcher of this grant would be told now."""
@@ -95,6 +95,7 @@ class Ledger:
 
     def __init__(self, store: Store, key: GrantKey) -> None:
         self.store, self.key = store, key
+        self.written = ""  # the last revision that we have tried to write
 
     def load(self) -> Seen:
         """A look at the record."""
@@ -103,7 +104,8 @@ class Ledger:
     def swap(self, revision: str, record: Record) -> tuple[bool, Seen]:
         """One atomic step; what is there now comes back either way. A claim and its heartbeats are told to nobody."""
         text, mirror, tell = record_json.dump(record), record_json.mirror(record), record.claim is None
-        done, snapshot = self.store.swap(self.key, revision, policy.random_name(), text, mirror, tell)
+        self.written = name = policy.random_name()  # noted first: we may be told of it before the reply comes
+        done, snapshot = self.store.swap(self.key, revision, name, text, mirror, tell)
         return done, self._seen(snapshot)
 
     def update(self, step: Callable[[Record | None, float], Record | None], *, mend: bool = False) -> Seen:

@@ -111,9 +111,10 @@ class Memory:
             self._watched = os.getpid()
             self._ledger.store.watch(self._ledger.key, self.told)
 
-    def told(self) -> None:
-        """Somebody has committed; the next request looks."""
-        self._told, self._next_look = True, 0.0
+    def told(self, revision: str) -> None:
+        """Somebody has committed; unless it was us, the next request looks."""
+        if revision != self._ledger.written:
+            self._told, self._next_look = True, 0.0
 
     def look(self) -> Held | None:
         """Look at the store and hold what is there."""
@@ -133,6 +134,7 @@ class Memory:
         A ticket is taken before a look and after a write: of two, the one with the higher number knows more.
         """
         if seen is not None:
+            self.attend()
             self._publish(seen, next(self._tickets))
 
     def _publish(self, seen: Seen, ticket: int) -> None:

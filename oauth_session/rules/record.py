@@ -184,6 +184,7 @@ def _committed(record: Record, by: str, pair: Pair, spare: Pair | None, refused_
         attempt=None if holding is None else record.attempt,
         committed=by,
         settled=not moved,
+        rest_until=0.0,
         retry_at=0.0,
         failures=0,
         doubts=0,

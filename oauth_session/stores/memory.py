@@ -52,7 +52,7 @@ class MemoryStore:
         with self._changed:
             self._changed.wait_for(lambda: self._rows.get(key.digest, ("", ""))[0] != revision, timeout)
 
-    def watch(self, key: GrantKey, told: Callable[[], None]) -> None:
+    def watch(self, key: GrantKey, told: Callable[[str], None]) -> None:
         """Nobody is told here."""
 
     def is_told(self, key: GrantKey) -> bool:

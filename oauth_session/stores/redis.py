@@ -96,7 +96,7 @@ class RedisStore:
         """Seconds that a record rests after it was brought in: until a newer holder has been told, or has looked."""
         return REST if self._push and self._push[1].hears() else FRESHNESS
 
-    def watch(self, key: GrantKey, told: Callable[[], None]) -> None:
+    def watch(self, key: GrantKey, told: Callable[[str], None]) -> None:
         """Call the bound method `told` after each commit by anybody, for as long as its object lives."""
         self._subscriber().watch(key.digest, told)
 
@@ -112,11 +112,8 @@ class RedisStore:
 
     def load(self, key: GrantKey) -> Snapshot:
         """The text, its revision and the server's clock."""
-        subscriber = self._subscriber()
-        subscriber.looks(key.digest)
-        snapshot = self._snapshot(key, self._run(lambda: self._load(keys=[self._prefix + key.digest])))
-        subscriber.saw(key.digest, snapshot.revision)
-        return snapshot
+        self._subscriber().looks(key.digest)
+        return self._snapshot(key, self._run(lambda: self._load(keys=[self._prefix + key.digest])))
 
     def swap(
         self, key: GrantKey, expected: str, revision: str, text: str, mirror: str | None = None, tell: bool = True
@@ -127,9 +124,7 @@ class RedisStore:
             keys.append(self._export(key.grant_id))
         channel = shard_of(self._prefix, key.digest) if tell else ""
         args = [expected, revision, text, mirror or "", channel, f"{key.digest} {revision}"]
-        subscriber = self._subscriber()
-        subscriber.looks(key.digest)
-        subscriber.saw(key.digest, revision)  # before it is told, which may be sooner than the reply comes
+        self._subscriber().looks(key.digest)
         snapshot = self._snapshot(key, self._run(lambda: self._swap(keys=keys, args=args)))
         return Swapped(snapshot.revision == revision, snapshot)
 

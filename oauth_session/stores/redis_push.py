@@ -39,18 +39,17 @@ class Subscriber:
     def __init__(self, client: Any, prefix: str) -> None:
         self._client, self._prefix = client, prefix
         self._lock = threading.Lock()  # guards _watchers, _wanted and _thread
-        self._watchers: dict[str, list[weakref.WeakMethod[Callable[[], None]]]] = {}
+        self._watchers: dict[str, list[weakref.WeakMethod[Callable[[str], None]]]] = {}
         self._counts: dict[str, int] = {}  # digest -> how often it was told
         self._looked: dict[str, int] = {}  # digest -> that number when the grant was last looked at
-        self._seen: dict[str, str] = {}  # digest -> the revision that this process knows
         self._told = threading.Condition()
         self._wanted: set[str] = set()
         self._thread: threading.Thread | None = None
         self._started = self._heard = 0.0
         self._subscribed: frozenset[str] = frozenset()
 
-    def watch(self, digest: str, told: Callable[[], None]) -> None:
-        """Call the bound method `told` after each commit of this grant, for as long as its object lives."""
+    def watch(self, digest: str, told: Callable[[str], None]) -> None:
+        """Call the bound method `told` with the revision after each commit of this grant, for as long as its object lives."""
         with self._lock:
             self._watchers.setdefault(digest, []).append(weakref.WeakMethod(told))
             self._wanted.add(shard_of(self._prefix, digest))
@@ -73,11 +72,6 @@ class Subscriber:
         """The grant is looked at now; `wait` waits for what is told from here on."""
         if digest in self._watchers:
             self._looked[digest] = self._counts.get(digest, 0)
-
-    def saw(self, digest: str, revision: str) -> None:
-        """This process knows that revision: nobody here need be told of it."""
-        if digest in self._watchers:
-            self._seen[digest] = revision
 
     def wait(self, digest: str, timeout: float) -> bool:
         """Until a commit was told since the last look, at most `timeout` seconds; whether one was."""
@@ -132,12 +126,10 @@ class Subscriber:
         with self._told:
             self._counts[digest] = self._counts.get(digest, 0) + 1
             self._told.notify_all()
-        if revision and self._seen.get(digest) == revision:
-            return
         for watcher in list(self._watchers.get(digest, ())):
             told = watcher()
             if told is not None:
-                told()
+                told(revision)
 
     def _still_wanted(self) -> bool:
         """Forget watchers that are gone; without any, the thread ends."""
@@ -146,7 +138,7 @@ class Subscriber:
                 watchers[:] = [watcher for watcher in watchers if watcher() is not None]
                 if not watchers:
                     del self._watchers[digest]
-                    for known in (self._counts, self._looked, self._seen):
+                    for known in (self._counts, self._looked):
                         known.pop(digest, None)
             if self._watchers:
                 return True

@@ -86,7 +86,7 @@ class SQLiteStore:
                 time.sleep(min(pause, left))
                 pause = min(pause * 1.5, _POLL_MOST)
 
-    def watch(self, key: GrantKey, told: Callable[[], None]) -> None:
+    def watch(self, key: GrantKey, told: Callable[[str], None]) -> None:
         """Nobody is told here."""
 
     def is_told(self, key: GrantKey) -> bool:
