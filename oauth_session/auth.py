@@ -30,7 +30,7 @@ class Source(Protocol):
     def renew(self, unlike: Held, origin: str) -> Renewed:
         """Another than the one that this origin refused."""
 
-    def refused_again(self, held: Held, origin: str) -> None:
+    def refused_again(self, renewed: Renewed, origin: str) -> None:
         """The other was refused too."""
 
     def accepted(self, held: Held, origin: str, after_refusal: bool) -> None:
@@ -125,7 +125,7 @@ class TokenAuth(AuthBase):
         replay.history.append(response)
         replay.request = again
         if self._judge(replay).verdict in (Verdict.EXPIRED, Verdict.MAYBE):
-            self.source.refused_again(renewed.held, origin)
+            self.source.refused_again(renewed, origin)
         else:
             self.source.accepted(renewed.held, origin, after_refusal=True)
         self._tell("replayed", renewed.held, origin)

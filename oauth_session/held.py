@@ -47,6 +47,11 @@ class Held:
         until, step, generation = self.holds.get(origin, (0.0, 0, -1))
         return step > 0 and generation == self.generation and until > time.monotonic()
 
+    def on_probation(self, origin: str) -> bool:
+        """Whether it was minted a moment ago because of a refusal there."""
+        until, step, generation = self.holds.get(origin, (0.0, 0, -1))
+        return step == 0 and generation == self.generation and until > time.monotonic()
+
 
 def held_of(record: Record, now: float, rules: RefreshPolicy, needs_refresh_token: bool) -> Held | None:
     """What a look at the store means for this process; None: the record has no access token.

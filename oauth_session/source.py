@@ -97,8 +97,15 @@ class TokenSource:
         proven = self._proven.get(origin) == unlike.generation
         return self._renew(Ask((unlike.lineage, unlike.generation), origin, proven=proven), None)
 
-    def refused_again(self, held: Held, origin: str) -> None:
-        """The replay was refused too: put the origin on hold, for everybody."""
+    def refused_again(self, renewed: Renewed, origin: str) -> None:
+        """The replay was refused too: put the origin on hold, for everybody.
+
+        Only a token that was minted for this refusal proves that refusals there are not expiry; one that was adopted may
+        have ended meanwhile, as the first did.
+        """
+        held = renewed.held
+        if held is None or (renewed.outcome is not Outcome.REFRESHED and not held.on_probation(origin)):
+            return
         self._tell("hold", generation=held.generation, origin=origin)
         self._change(lambda record, now: record and change.hold(record, origin, held.generation, now))
 

@@ -58,6 +58,24 @@ def test_a_hold_ends_with_a_later_success(provider: FakeProvider, make_session: 
     assert provider.model.refresh_calls == 3
 
 
+def test_an_adopted_token_that_has_ended_too_is_no_hold(
+    provider: FakeProvider, store_url: str, make_session: Make
+) -> None:
+    """Section 7: a replay with a token that another process minted long ago, and that is refused too, proves nothing."""
+    ours = make_session(provider, token=provider.issue(), store=store_url, grant_id=provider.url)
+    theirs = make_session(provider, store=store_url, grant_id=provider.url, on_event=lambda event: None)
+    assert ours.get("me").status_code == theirs.get("me").status_code == 200
+    held = theirs.auth.source.held()
+    provider.expire()
+    assert ours.get("me").status_code == 200
+    time.sleep(0.6)
+    provider.expire()
+    renewed = theirs.auth.source.renew(held, provider.url)
+    theirs.auth.source.refused_again(renewed, provider.url)
+    assert theirs.get("me").status_code == 200
+    assert provider.model.refresh_calls == 2
+
+
 def test_a_newborn_token_is_on_probation(provider: FakeProvider, store_url: str, make_session: Make) -> None:
     """A process that meets a refusal just after another has refreshed for it does not refresh once more."""
     provider.forbidden = Answer(401, {}, b"")

@@ -70,8 +70,7 @@ def test_a_late_401_in_another_process_costs_no_refresh(
     assert ours.get("me").status_code == theirs.get("me").status_code == 200
     provider.expire()
     assert ours.get("me").status_code == 200
-    late = theirs.get("me")
-    assert (late.status_code, len(late.history)) == (200, 1)
+    assert theirs.get("me").status_code == 200  # told by now, or refused and replayed
     assert provider.model.refresh_calls == 1
 
 
