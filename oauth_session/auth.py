@@ -15,7 +15,7 @@ from .events import Event, Listener, tell
 from .flight import Renewed
 from .held import Held
 from .rules.detection import Detection, Judgement, Verdict
-from .rules.flow import HEADER, can_replay, challenges, drain, header_value, read_body, replay_of
+from .rules.flow import HEADER, challenges, drain, header_value, is_idempotent, read_body, replay_of
 from .rules.origins import Guard, origin_of
 
 Send = Callable[..., Response]
@@ -65,6 +65,12 @@ class TokenAuth(AuthBase):
             raise TypeError("this TokenAuth cannot be pickled: make it with OAuthClient.auth()")
         return self._remake()
 
+    def __copy__(self) -> TokenAuth:
+        return self  # a copy shares the grant
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> TokenAuth:
+        return self
+
     def within(self, guard: Guard) -> TokenAuth:
         """The same door for other origins."""
         return TokenAuth(
@@ -113,7 +119,7 @@ class TokenAuth(AuthBase):
         if renewed.held is None:
             return self._stay(response, renewed, origin)
         again = None
-        if can_replay(request, idempotent_only=judgement.replay == "idempotent"):
+        if judgement.replay == "always" or is_idempotent(request):
             again = replay_of(request, response, header_value(renewed.held.token))
         if again is None:
             self._tell("not_replayable", renewed.held, origin)

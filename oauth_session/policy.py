@@ -23,7 +23,7 @@ BACKOFF_LONGEST = 3600.0  # a Retry-After beyond it is not believed
 COOL_DOWN = 5.0  # after a refusal of the client itself: somebody is mending settings and must see the effect soon
 CONFIRM = 1.0  # invalid_grant is asked again after this: replicas lag (gitlab#599181)
 HOLD_FIRST, HOLD_MOST = 30.0, 900.0
-PROBATION = 0.5  # how long a token minted because of a refusal is not refreshed for the same refusal
+PROBATION = 2.0  # a token minted for a refusal is not refreshed for the same one before its replay can have told
 SEEDS_REMEMBERED = 16
 
 

@@ -75,18 +75,35 @@ def test_a_file_at_an_offset_starts_there(provider: FakeProvider, make_session: 
     assert session.post("upload", data=file).json()["sha256"] == hashlib.sha256(BYTES[1000:]).hexdigest()
 
 
+class Forgetful:
+    """Can seek, but requests could not note where it stood."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield BYTES
+
+    def seek(self, position: int) -> None:
+        raise AssertionError("nobody knows where to")
+
+
 def generator() -> Iterator[bytes]:
     yield BYTES
     yield BYTES
 
 
-@pytest.mark.parametrize("kind", ["generator", "unseekable"])
+GONE: dict[str, Callable[[], Any]] = {
+    "generator": lambda: generator(),
+    "unseekable": Unseekable,
+    "forgetful": Forgetful,
+}
+
+
+@pytest.mark.parametrize("kind", GONE)
 def test_a_body_that_is_gone_is_not_replayed(provider: FakeProvider, make_session: Make, kind: str) -> None:
     """A stream without a way back: the token is renewed, the 401 goes to the caller, nothing empty is sent."""
     events: list[Event] = []
     session = make_session(provider, token=provider.issue(), on_event=events.append)
     provider.expire()
-    response = session.post("upload", data=generator() if kind == "generator" else Unseekable())
+    response = session.post("upload", data=GONE[kind]())
     assert response.status_code == 401
     assert provider.model.refresh_calls == 1
     sent = [seen.length for seen in provider.requests if seen.path == "/api/upload"]

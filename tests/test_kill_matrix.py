@@ -140,7 +140,7 @@ def test_frozen_past_the_claim(
             assert said.strip() == "200", errors
         assert session.get("me").status_code == 200  # with the pair that won
         for _ in range(2):
-            time.sleep(0.6)  # a refresh for a refusal is on probation, and the late one may just have made one
+            time.sleep(2.1)  # a refresh for a refusal is on probation, and the late one may just have made one
             provider.expire()
             assert session.get("me").status_code == 200
         assert provider.model.grant_alive()

@@ -28,7 +28,9 @@ def test_two_hundred_refusals_cost_one_refresh(provider: FakeProvider, make_sess
     status, headers, settings = CASES[case]
     provider.forbidden = Answer(status, headers, b"{}")
     session = make_session(provider, token=provider.issue(), **settings)
-    assert {session.get("forbidden").status_code for _ in range(200)} == {status}
+    assert {session.get("forbidden").status_code for _ in range(100)} == {status}
+    time.sleep(2.1 if AT_MOST.get(case) is None else 0)  # beyond the new token's probation
+    assert {session.get("forbidden").status_code for _ in range(100)} == {status}
     assert provider.model.refresh_calls <= AT_MOST.get(case, 1)
     assert session.get("me").status_code == 200
 
@@ -68,7 +70,7 @@ def test_an_adopted_token_that_has_ended_too_is_no_hold(
     held = theirs.auth.source.held()
     provider.expire()
     assert ours.get("me").status_code == 200
-    time.sleep(0.6)
+    time.sleep(2.1)
     provider.expire()
     renewed = theirs.auth.source.renew(held, provider.url)
     theirs.auth.source.refused_again(renewed, provider.url)
@@ -87,7 +89,7 @@ def test_a_newborn_token_is_on_probation(provider: FakeProvider, store_url: str,
     assert renewed.held is not None
     assert theirs.get("forbidden").status_code == 401
     assert provider.model.refresh_calls == 1
-    time.sleep(0.6)  # the probation is over
+    time.sleep(2.1)  # the probation is over
     assert theirs.get("forbidden").status_code == 401
     assert provider.model.refresh_calls == 2
 

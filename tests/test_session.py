@@ -130,7 +130,7 @@ def test_a_403_for_an_expired_token_needs_a_rule(make_oauth_provider: MakeProvid
     assert provider.model.refresh_calls == 0
     habit = make_session(provider, refresh_on={401, 403})
     assert habit.get("me").status_code == 200
-    time.sleep(0.6)  # the new token's probation, which the next session could not tell from a refusal for good
+    time.sleep(2.1)  # the new token's probation, which the next session could not tell from a refusal for good
     provider.expire()
     rule = {"status": 403, "path": "errors[0].details", "equals": "access token expired"}
     exact = make_session(provider, expired_when=[rule])

@@ -16,7 +16,7 @@ from ..tokens import Token
 HEADER = "Authorization"
 BODY_MOST = 256 * 1024  # bytes of a refusal that are read for a rule or to keep its connection
 
-_IDEMPOTENT = {"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"}  # RFC 9110 9.2.2
+_IDEMPOTENT = {"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"}
 # requests leaves these two untyped
 _extract_cookies: Any = cookies.extract_cookies_to_jar
 _cookie_header: Any = cookies.get_cookie_header
@@ -40,26 +40,22 @@ def challenges(response: Response) -> Sequence[str]:
     return () if value is None else (value,)
 
 
-def can_replay(request: PreparedRequest, *, idempotent_only: bool) -> bool:
-    """Whether the very same bytes can be sent again: text and bytes, or a file whose start is known.
-
-    A generator has no start to go back to; requests notes a position only for what can tell it.
-    """
-    if idempotent_only and (request.method or "").upper() not in _IDEMPOTENT:
-        return False
-    body: Any = request.body
-    if body is None or isinstance(body, bytes | str | bytearray | memoryview):
-        return True
-    return isinstance(getattr(request, "_body_position", None), int) and hasattr(body, "seek")
+def is_idempotent(request: PreparedRequest) -> bool:
+    """Whether the request may be sent twice even where the server may have applied it (RFC 9110 9.2.2)."""
+    return (request.method or "").upper() in _IDEMPOTENT
 
 
 def replay_of(request: PreparedRequest, response: Response, value: str) -> PreparedRequest | None:
-    """The request once more, with another token and the cookies that the refusal set; None if its body is gone."""
+    """The very same request with another token and the cookies that the refusal set; None if its body is gone.
+
+    Text and bytes can be sent again, and a file that goes back to where it was; requests notes a position only for what
+    can tell one, so a generator has none.
+    """
     again = request.copy()
     if not isinstance(request.body, bytes | str | bytearray | memoryview | None):
         try:
-            cast(Any, again.body).seek(cast(Any, request)._body_position)
-        except (OSError, ValueError, AttributeError):
+            cast(Any, again.body).seek(int(cast(Any, request)._body_position))
+        except (OSError, ValueError, AttributeError, TypeError):
             return None
     again.headers[HEADER] = value
     jar = getattr(again, "_cookies", None)
