@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from support.servers import RedisServer, redis_binaries
 
 import oauth_session
@@ -51,11 +52,18 @@ def redis_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 
 
 @pytest.fixture(scope="session")
-def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """One Valkey, for tests that need a Redis but not every Redis."""
+def _valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server = RedisServer(redis_binaries()["valkey"], tmp_path_factory.mktemp("valkey-only"))
     yield server.url
     server.stop()
+
+
+@pytest.fixture
+def valkey_url(_valkey: str) -> str:
+    """One Valkey, empty, for tests that need a Redis but not every Redis."""
+    with redis.Redis.from_url(_valkey) as plain:
+        plain.flushall()
+    return _valkey
 
 
 @pytest.fixture(params=["sqlite", "redis"])
