@@ -29,7 +29,19 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     outcome = yield
     report = outcome.get_result()  # type: ignore[attr-defined]
-    if report.skipped and os.environ.get("CI") and item.nodeid not in ALLOWED_SKIPS:
+    if not hasattr(report, "wasxfail"):
+        _refuse_skip(report)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[None]:
+    outcome = yield
+    _refuse_skip(outcome.get_result())  # type: ignore[attr-defined]
+
+
+def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """Where CI is set, a skip that is not on the list is a failure, be it of a test or of a whole module."""
+    if report.skipped and os.environ.get("CI") and report.nodeid not in ALLOWED_SKIPS:
         report.outcome = "failed"
         report.longrepr = f"skipped in CI without a reason on the list: {report.longrepr}"
 

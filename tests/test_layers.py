@@ -82,7 +82,10 @@ def imports(path: Path, root: Path) -> set[str]:
                 inner = f"{target}.{alias.name}".strip(".")
                 found.add(inner if _is_room(inner, root) else target)
         elif isinstance(node, ast.Import | ast.ImportFrom):
-            names = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+            names = [a.name for a in node.names]
+            if isinstance(node, ast.ImportFrom):  # a name may be a room of the module, or something in it
+                inner = [f"{node.module}.{name}" for name in names]
+                names = [n if _is_room(n.partition(".")[2], root) else str(node.module) for n in inner]
             found |= {n.removeprefix("oauth_session").strip(".") for n in names if n.split(".")[0] == "oauth_session"}
     return found
 
@@ -115,13 +118,38 @@ def test_imports_go_down() -> None:
     assert violations(ROOT, RANKS) == []
 
 
-@pytest.mark.parametrize("line", ["from ..source import X", "from .. import source", "import oauth_session.source"])
+def test_the_plan_names_no_room_that_is_gone() -> None:
+    """The plan is the house as it stands."""
+    assert sorted(set(RANKS) - {room_of(path, ROOT) for path in ROOT.rglob("*.py")}) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from ..source import X",
+        "from .. import source",
+        "import oauth_session.source",
+        "from oauth_session.source import X",
+        "from oauth_session import source",
+    ],
+)
 def test_the_walk_sees_a_planted_violation(tmp_path: Path, line: str) -> None:
     """The walk can fail: an import upwards, in each spelling, is found."""
     (tmp_path / "rules").mkdir()
     (tmp_path / "rules" / "flow.py").write_text(f"def f():\n    {line}\n")
     (tmp_path / "source.py").write_text("X = 1\n")
     assert violations(tmp_path, RANKS) == ["rules.flow imports source"]
+
+
+def test_the_walk_sees_a_sibling_through_its_folder(tmp_path: Path) -> None:
+    """A room named through its folder counts as itself, also under TYPE_CHECKING; an unknown room is a violation."""
+    (tmp_path / "rules").mkdir()
+    text = "if TYPE_CHECKING:\n    from oauth_session.rules import outcomes\n"
+    (tmp_path / "rules" / "record_json.py").write_text(text)
+    (tmp_path / "rules" / "outcomes.py").write_text("")
+    (tmp_path / "attic.py").write_text("")
+    found = violations(tmp_path, RANKS)
+    assert found == ["attic has no place in the plan", "rules.record_json imports rules.outcomes"]
 
 
 def test_no_file_outgrows_its_room() -> None:
@@ -131,10 +159,11 @@ def test_no_file_outgrows_its_room() -> None:
 
 
 def test_every_test_says_what_holds() -> None:
-    """Each test function has a docstring."""
+    """Each test function has a docstring, those of the contract suite included."""
+    files = [*Path(__file__).parent.rglob("test_*.py"), *(ROOT / "testing").rglob("*.py")]
     bare = [
         f"{path.name}:{node.name}"
-        for path in Path(__file__).parent.rglob("test_*.py")
+        for path in files
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.FunctionDef) and node.name.startswith("test_") and not ast.get_docstring(node)
     ]
