@@ -35,7 +35,7 @@ def test_two_hundred_refusals_cost_one_refresh(provider: FakeProvider, make_sess
     assert session.get("me").status_code == 200
 
 
-@pytest.mark.parametrize("case", ["bare 401", "401 invalid_token", "refresh_on 403"])
+@pytest.mark.parametrize("case", ["403", "bare 401", "401 invalid_token", "refresh_on 403"])
 def test_refusals_in_eight_processes_cost_one_refresh(provider: FakeProvider, store_url: str, case: str) -> None:
     """Law 9: the hold is in the grant's record, so eight processes that are refused 200 times refresh once in all."""
     status, headers, extra = CASES[case]
