@@ -72,7 +72,7 @@ def caught(error: TemporarilyUnavailable) -> None:
     assert_type(error.error, str | None)
 
 
-OAuthSession("https://api.example.com/")  # type: ignore[misc]
+OAuthSession("https://api.example.com/")  # type: ignore[call-arg]
 RefreshPolicy(rotation="sometimes")  # type: ignore[arg-type]
 client.token(5)  # type: ignore[arg-type]
 Token(None)  # type: ignore[arg-type]
