@@ -63,3 +63,13 @@ def tell(listener: Listener | None, event: Event) -> None:
             listener(event)
         except Exception:
             _log.exception("the on_event callback raised")
+
+
+_told: set[str] = set()
+
+
+def tell_once(listener: Listener | None, event: Event) -> None:
+    """As `tell`, for events of which one per process is enough."""
+    if event.name not in _told:
+        _told.add(event.name)
+        tell(listener, event)

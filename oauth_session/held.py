@@ -105,7 +105,7 @@ class Memory:
                 if told or not self._ledger.store.is_told(self._ledger.key):
                     self.look()
             except StoreError:
-                self._postpone(policy.BACKOFF_MOST)  # what is in memory goes on being used (law 13)
+                self._postpone(policy.FRESHNESS)  # what is in memory goes on being used (law 13)
             finally:
                 self._look_lock.release()
         return self.held

@@ -183,7 +183,8 @@ class Registration:
         def remake() -> tuple[Any, ...]:
             held = source.held()
             left = replace(held.token, refresh_token=None) if held and not source.ledger.store.shared else None
-            return _remade, (self, grant_id, base_url, origins, tuple(seeds) if left is None else (), left)
+            brought = tuple(seeds) if source.ledger.store.shared else ()  # two masters of one refresh token lose it
+            return _remade, (self, grant_id, base_url, origins, brought, left)
 
         return TokenAuth(source, guard, self.detect, grant_id=grant_id, listener=self.listener, remake=remake)
 

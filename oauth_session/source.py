@@ -17,7 +17,7 @@ from collections.abc import Callable
 from . import policy
 from .driver import Driver, Endpoint, Ledger
 from .errors import OAuthSessionError, RefreshTimeout, StoreError
-from .events import Event, Listener, Name, tell
+from .events import Event, Listener, Name, tell, tell_once
 from .flight import Flight, Grant, Renewed
 from .held import Held, Memory
 from .rules import lineage
@@ -151,8 +151,7 @@ class TokenSource:
         while True:
             flight, ours = self._board(ask)
             if not flight.landed.wait(max(0.0, deadline - time.monotonic())):
-                says = f"grant {self.grant.grant_id!r}: still being refreshed; the refresh goes on"
-                return Renewed(None, Outcome.BACKING_OFF, RefreshTimeout(says))
+                return self._too_late()
             if flight.trouble is not None:
                 return Renewed(None, Outcome.MISCONFIGURED, copy.copy(flight.trouble))
             ending, held = flight.ending, self._memory.held
@@ -161,10 +160,17 @@ class TokenSource:
             if error is None and held is not None and self._will_do(held, ask):
                 return Renewed(held, ending.outcome, None)
             if ending.outcome is Outcome.UNPERSISTED and not flight.done.is_set():
-                flight.done.wait(max(0.0, deadline - time.monotonic()))  # its refresh token is spent: nobody else asks
-                continue
+                if flight.done.wait(
+                    max(0.0, deadline - time.monotonic())
+                ):  # its refresh token is spent: nobody else asks
+                    continue
+                return self._too_late()
             if ours or (error is not None and flight.ask == ask):
                 return Renewed(None if error else self._answer_to(ask), ending.outcome, error)
+
+    def _too_late(self) -> Renewed:
+        says = f"grant {self.grant.grant_id!r}: still being refreshed; the refresh goes on"
+        return Renewed(None, Outcome.BACKING_OFF, RefreshTimeout(says))
 
     def _will_do(self, held: Held, ask: Ask) -> bool:
         return ask.unlike != (held.lineage, held.generation) and held.age() < held.usable_for
@@ -234,8 +240,9 @@ class TokenSource:
         if ending.outcome is Outcome.ADOPTED:
             name = "adopted"
         self._tell(name, outcome=ending.outcome.value, generation=generation, reason=ending.reason)
-        if record is not None and ending.outcome is Outcome.REFRESHED and not self.ledger.store.shared:
-            _warn_once(self, record)
+        if ending.outcome is Outcome.REFRESHED and record and not self.ledger.store.shared and record.is_rotated():
+            says = "the refresh token was replaced, and only this process has the new one: give store= a file or Redis"
+            tell_once(self.listener, Event("single_process", record.grant, generation=generation, reason=says))
 
     def _early(self, held: Held) -> Held:
         """The advisory window: one renews, everybody else goes on with what they have."""
@@ -275,19 +282,6 @@ class TokenSource:
         self, name: Name, *, outcome: str = "", generation: int | None = None, origin: str = "", reason: str = ""
     ) -> None:
         tell(self.listener, Event(name, self.grant.grant_id, outcome, generation, origin, reason))
-
-
-_warned = False
-
-
-def _warn_once(source: TokenSource, record: Record) -> None:
-    """A rotated refresh token that only this process knows dies with it."""
-    global _warned
-    if _warned or record.pair.refresh_token is None or record.pair.fingerprint() in record.seeds:
-        return
-    _warned = True
-    says = "the refresh token was replaced, and only this process has the new one: give store= a file or Redis"
-    tell(source.listener, Event("single_process", record.grant, generation=record.generation, reason=says))
 
 
 def _after_fork() -> None:

@@ -53,6 +53,8 @@ class Decision(NamedTuple):
     wait: float = 0.0
 
 
+ATTEMPTS_MOST = 4  # in one renewal: an answer that was lost, a spare, and the confirmation of an invalid_grant
+
 Renewal = Generator[Effect, Any, Ending]
 
 
@@ -95,6 +97,8 @@ def renewal(ask: Ask, terms: Terms) -> Renewal:
             ending, seen = yield from _refresh(seen, ask, mine)
             if ending is not None:
                 return ending
+            if attempts >= ATTEMPTS_MOST:  # an endpoint that answers nonsense for ever must not hold anybody for ever
+                return Ending(Outcome.TRANSIENT, seen, reason=seen.record.error if seen.record else "")
     except StoreError as error:
         return Ending(Outcome.STORE_DOWN, reason=str(error))
 
@@ -124,7 +128,8 @@ def decide(record: Record, now: float, ask: Ask, terms: Terms) -> Decision:
     held = record.holds.get(ask.origin) if ask.origin and not ask.force else None
     if held and held.generation == record.generation and held.until > now and (held.step or not ask.proven):
         return Decision(Do.STOP, Outcome.HELD, held.until - now)
-    if record.claim is not None and record.claim.until > now:  # law 12: wait for the result
+    # Law 12: wait for the result. A claim that reaches beyond a lease is left from before the clock was set back.
+    if record.claim is not None and now < record.claim.until <= now + policy.LEASE:
         if ask.early:
             return Decision(Do.USE)
         return Decision(Do.WAIT, wait=record.claim.until - now)
@@ -232,6 +237,8 @@ def _failure(
 ) -> tuple[Record | None, Ending | None]:
     """What a failed POST leaves for everybody (law 9), and how it ends for us; no ending: look again."""
     me, wait = terms.me, backoff(record.failures, terms.me)
+    if record.lineage != origin.lineage:
+        return None, None  # a new login meanwhile: what became of the old one is no news to it (law 8)
     if answer is Silence.CLAIM_LOST:
         return change.release(record, me, now, outcome="claim_lost"), None
     if answer is Silence.NOT_SENT:

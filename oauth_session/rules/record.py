@@ -116,6 +116,10 @@ class Record:
     def __repr__(self) -> str:
         return f"<Record {self.grant!r} generation={self.generation} {self.state} outcome={self.outcome or None}>"
 
+    def is_rotated(self) -> bool:
+        """Whether the refresh token is another than any that was brought in."""
+        return self.pair.refresh_token is not None and self.pair.fingerprint() not in self.seeds
+
     def age(self, now: float) -> float:
         """Seconds since the pair was issued; a clock that went back counts as none."""
         return max(0.0, now - self.pair.issued_at)

@@ -53,10 +53,7 @@ def load(text: str, name: str) -> Record:
         DamagedRecord: it is no record.
         StoreError: it is one of a newer version. Nothing is overwritten.
     """
-    try:
-        data = json.loads(text)
-    except ValueError:
-        raise DamagedRecord(f"the record of {name} is not JSON; {_REMEDY}") from None
+    data = _parsed(text)  # whose own error would quote the text: it must not be the context of ours
     if not isinstance(data, dict):
         raise DamagedRecord(f"the record of {name} is not a JSON object; {_REMEDY}")
     version = data.get("v")
@@ -74,6 +71,13 @@ def load(text: str, name: str) -> Record:
 
 
 _REMEDY = "it was left alone: put() a new token there, or restore the store"
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _plain(value: Any) -> Any:

@@ -66,7 +66,7 @@ def _open(url: str) -> Any:
     if scheme == "sqlite":
         path = url[len("sqlite:") :]
         path = path[3:] if path.startswith("///") else path
-        if not path or path.startswith("//"):
+        if not path or path.startswith(("//", ":memory:")):
             raise ConfigurationError("a SQLite store is sqlite:///relative/path or sqlite:////absolute/path")
         from .sqlite import SQLiteStore
 

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import redis
 from redis.backoff import NoBackoff
@@ -197,7 +197,10 @@ class RedisStore:
         return [text for value in self._run(read) if isinstance(value, str | bytes) and (text := _text(value))]
 
     def _snapshot(self, key: GrantKey, reply: Any) -> Snapshot:
-        revision, text, seconds, micros = (_text(item) for item in reply)
+        try:
+            revision, text, seconds, micros = (_text(item) for item in reply)
+        except UnicodeDecodeError:
+            revision, text, seconds, micros = "damaged", "", "0", "0"
         now = float(seconds or 0) + float(micros or 0) / 1e6
         if not revision and not text:
             return Snapshot(None, "", now)
@@ -262,15 +265,16 @@ def _client(url: str) -> Any:
         if scheme in ("redis+sentinel", "redis+cluster"):
             return _several(url, scheme, options)
         return _redis.Redis.from_url(url, **options)
-    except (ValueError, TypeError) as error:
-        raise ConfigurationError(f"the Redis URL cannot be used ({type(error).__name__}); see RedisStore") from None
+    except (ValueError, TypeError):
+        pass  # its message may quote the URL, so it must not be the context of ours
+    raise ConfigurationError("the Redis URL cannot be used: check host, port and database; see RedisStore")
 
 
 def _several(url: str, scheme: str, options: dict[str, Any]) -> Any:
     parts = urlsplit(url)
     hosts = parts.netloc.rpartition("@")[2].split(",")
     nodes = [(host.rpartition(":")[0].strip("[]"), int(host.rpartition(":")[2])) for host in hosts]
-    who = {"username": parts.username or None, "password": parts.password or None}
+    who = {"username": unquote(parts.username or "") or None, "password": unquote(parts.password or "") or None}
     if scheme == "redis+cluster":
         startup = [_redis.cluster.ClusterNode(host, port) for host, port in nodes]
         return _redis.RedisCluster(startup_nodes=startup, **who, **options)

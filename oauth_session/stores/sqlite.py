@@ -34,7 +34,7 @@ class SQLiteStore:
     shared = True
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path).expanduser()
+        self.path = Path(path).expanduser().absolute()  # a daemon may change its directory
         self._idle: list[sqlite3.Connection] = []  # append and pop are atomic
         self._pid = os.getpid()
 
@@ -150,8 +150,8 @@ class SQLiteStore:
         if not self.path.exists():
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite gives its other files the same mode
-            if stat.S_IMODE(self.path.stat().st_mode) & 0o077:
-                os.chmod(self.path, 0o600)
+        if stat.S_IMODE(self.path.stat().st_mode) & 0o077:
+            os.chmod(self.path, 0o600)
         connection = sqlite3.connect(self.path, timeout=STORE_TIMEOUT, isolation_level=None, check_same_thread=False)
         try:
             connection.execute("PRAGMA journal_mode = WAL")
@@ -171,7 +171,11 @@ class SQLiteStore:
         return connection
 
     def _error(self, error: Exception) -> StoreError:
-        says = str(error) if isinstance(error, sqlite3.Error) else getattr(error, "strerror", None) or "not usable"
+        says = (
+            str(error).partition(" with text ")[0]
+            if isinstance(error, sqlite3.Error)
+            else getattr(error, "strerror", None) or "not usable"
+        )
         return StoreError(
             f"the SQLite store {self.path}: {says}; check that it is a file of this store, writable, with room"
         )
