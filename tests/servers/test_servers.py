@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -125,13 +127,14 @@ def test_a_server_ends_with_its_parent(tmp_path: Path) -> None:
     program = (
         "import os, sys; from pathlib import Path; from support.servers import RedisServer, redis_binaries\n"
         "server = RedisServer(redis_binaries()['valkey'], Path(sys.argv[1]))\n"
-        "print(server.url, flush=True); os.kill(os.getpid(), 9)"
+        "print(server.url, server.process.pid, flush=True); os.kill(os.getpid(), 9)"
     )
     tests = Path(__file__).parent.parent
     command = [sys.executable, "-c", program, str(tmp_path)]
     done = subprocess.run(command, cwd=tests, stdout=subprocess.PIPE, text=True, timeout=60, check=False)
     assert done.returncode == -9
-    with redis.Redis.from_url(done.stdout.strip(), retry=None) as client:
+    url, pid = done.stdout.split()
+    with redis.Redis.from_url(url, retry=None) as client:
         end = time.monotonic() + 10
         while time.monotonic() < end:
             try:
@@ -139,6 +142,7 @@ def test_a_server_ends_with_its_parent(tmp_path: Path) -> None:
             except redis.ConnectionError:
                 return
             time.sleep(0.05)
+    os.kill(int(pid), signal.SIGKILL)  # it answered just now, so the pid is still its own
     pytest.fail("the server is still there")
 
 
