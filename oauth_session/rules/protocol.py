@@ -128,8 +128,9 @@ def decide(record: Record, now: float, ask: Ask, terms: Terms) -> Decision:
     held = record.holds.get(ask.origin) if ask.origin and not ask.force else None
     if held and held.generation == record.generation and held.until > now and (held.step or not ask.proven):
         return Decision(Do.STOP, Outcome.HELD, held.until - now)
-    # Law 12: wait for the result. A claim that reaches beyond a lease is left from before the clock was set back.
-    if record.claim is not None and now < record.claim.until <= now + policy.LEASE:
+    # Law 12: wait for the result. A claim that reaches far beyond a lease is left from before the clock was set back;
+    # one that reaches a little beyond it is not: its holder carries the store's clock on, and may be ahead of it.
+    if record.claim is not None and now < record.claim.until <= now + 2 * policy.LEASE:
         if ask.early:
             return Decision(Do.USE)
         return Decision(Do.WAIT, wait=record.claim.until - now)
