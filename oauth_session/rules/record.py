@@ -188,7 +188,7 @@ def _committed(record: Record, by: str, pair: Pair, spare: Pair | None, refused_
         pair=pair,
         spare=spare,
         claim=holding,
-        attempt=None if holding is None else record.attempt,
+        attempt=None,  # a rival's was for the refresh token before this one
         committed=by,
         settled=not moved,
         rest_until=0.0,
@@ -218,7 +218,7 @@ def release(
         record,
         claim=None if mine else record.claim,
         attempt=attempt,
-        retry_at=now + wait,
+        retry_at=now + wait if mine else max(record.retry_at, now + wait),  # a rival's back-off is not ours to shorten
         failures=record.failures + 1,
         outcome=outcome,
         error=error,
