@@ -1,4 +1,4 @@
-"""The claim and what is left of it: small faults that the simulator found, each held down."""
+"""Claims, attempts and pairs: small faults that the simulator found, each held down."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from oauth_session.endpoint import Answer, Exchange
 from oauth_session.policy import RefreshPolicy
 from oauth_session.rules import lineage, protocol
 from oauth_session.rules import record as change
-from oauth_session.rules.effects import Ask, Outcome, Terms
+from oauth_session.rules.effects import Ask, Outcome, Post, Posted, Seen, Swap, Terms
 from oauth_session.rules.protocol import Do
 from oauth_session.rules.record import Pair, Record
 from oauth_session.rules.token_request import TokenRequest
+from oauth_session.rules.token_response import read_token_response
 from oauth_session.stores import MemoryStore
 from oauth_session.stores.values import GrantKey
 
@@ -120,3 +121,30 @@ def test_a_commit_meanwhile_closes_the_gate(monkeypatch: pytest.MonkeyPatch) -> 
 
     refresh(ledger, late_commit)
     assert closed.is_set()
+
+
+def test_a_wiped_record_that_is_written_again_rests() -> None:
+    """Law 11: a failure that finds the store wiped leaves a record that others may heal before it is refreshed."""
+    terms = replace(TERMS, rest=5.0)
+    run = protocol.renewal(ASK, terms)
+    next(run)
+    claim = run.send(Seen(RECORD, "r0", NOW))
+    assert isinstance(claim, Swap)
+    seen = Seen(claim.record, "r1", NOW)
+    assert isinstance(run.send((True, seen)), Post)
+    answer = read_token_response(503, {}, b"")
+    written = run.send(Posted(answer, Seen(None, "", NOW + 1)))
+    assert isinstance(written, Swap)
+    assert written.record.rest_until == NOW + 6
+
+
+def test_one_refusal_does_not_cost_the_pair_that_has_a_spare() -> None:
+    """Law 8: a lagging replica refuses the good pair once; the spare is tried, refused, and the pair asked again."""
+    good, bad = Pair("at-3", "rt-3"), Pair("at-2", "rt-2")
+    record = replace(RECORD, pair=good, spare=bad)
+    for pair, waits in ((bad, False), (good, True)):
+        record = change.doubt(change.claim(record, "me", NOW), "me", NOW, "invalid_grant")
+        assert (record.state, record.pair) == ("live", pair)
+        assert (record.retry_at > NOW) is waits
+    record = change.doubt(change.claim(record, "me", NOW), "me", NOW, "invalid_grant")
+    assert (record.state, record.pair) == ("dead", good)
