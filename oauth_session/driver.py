@@ -240,6 +240,7 @@ class Driver:
                     exchange.finished.wait(1.0)  # what hangs in a name look-up is left behind: it can write no more
                     break
                 seen = self._beat(seen, lease)
+        seen = seen._replace(now=lease.now())  # the last heartbeat may be long ago: a back-off counts from the answer
         if exchange.answer is not None:
             answer = read_token_response(*exchange.answer, request.secrets)
             return Posted(answer, seen)
@@ -249,7 +250,7 @@ class Driver:
 
     def _beat(self, seen: Seen, lease: _Lease, seconds: float = policy.LEASE) -> Seen:
         """One heartbeat. A claim that is lost closes the gate; an answer under way may still come (law 7)."""
-        while seen.record is not None:
+        while seen.record is not None and lease.covers(seen.record):
             record = change.beat(seen.record, lease.by, lease.now(), seconds)
             if record is None:
                 break
@@ -269,7 +270,9 @@ class _Lease:
     """Until when the claim is surely ours, on this machine's clocks; the wall clock notices a suspended machine."""
 
     def __init__(self, seen: Seen, asked: float) -> None:
-        self.by = seen.record.claim.by if seen.record and seen.record.claim else ""
+        assert seen.record is not None
+        self._origin = seen.record
+        self.by = seen.record.claim.by if seen.record.claim else ""
         self.renew(seen, asked)
 
     def renew(self, seen: Seen, asked: float) -> None:
@@ -281,6 +284,10 @@ class _Lease:
     def now(self) -> float:
         """The store's clock, carried on."""
         return self._now + time.monotonic() - self._at
+
+    def covers(self, record: Record) -> bool:
+        """Whether it is for this generation: a late commit leaves our claim, but what we would present is spent."""
+        return (record.lineage, record.generation) == (self._origin.lineage, self._origin.generation)
 
     def lose(self) -> None:
         self._end = 0.0

@@ -128,8 +128,9 @@ def decide(record: Record, now: float, ask: Ask, terms: Terms) -> Decision:
     held = record.holds.get(ask.origin) if ask.origin and not ask.force else None
     if held and held.until > now and held.binds(record.generation) and (held.step or not ask.proven):
         return Decision(Do.STOP, Outcome.HELD, held.until - now)
-    # Law 12: wait for the result. A claim that reaches beyond a lease is left from before the clock was set back.
-    if record.claim is not None and now < record.claim.until <= now + record.claim.lease:
+    # Law 12: wait for the result. A claim that reaches far beyond a lease is left from before the clock was set back;
+    # one that reaches a little beyond it is not: its holder carries the store's clock on, and may be ahead of it.
+    if record.claim is not None and now < record.claim.until <= now + 2 * record.claim.lease:
         if ask.early:
             return Decision(Do.USE)
         return Decision(Do.WAIT, wait=record.claim.until - now)
@@ -185,8 +186,8 @@ def _refresh(seen: Seen, ask: Ask, terms: Terms) -> Generator[Effect, Any, tuple
     while True:
         record, now = seen.record, seen.now
         ending: Ending | None
-        if record is None:  # the store was wiped meanwhile: what we hold is all there is
-            record = origin
+        if record is None:  # the store was wiped meanwhile: this is all that we have, and others may have newer (law 11)
+            record = replace(origin, rest_until=now + terms.rest)
         if isinstance(answer, Granted):
             changed = change.commit(record, terms.me, origin, _pair(answer, origin), ask.origin, now)
             ending = Ending(Outcome.REFRESHED, seen)

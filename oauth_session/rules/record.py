@@ -209,7 +209,7 @@ def _committed(record: Record, by: str, pair: Pair, spare: Pair | None, refused_
         pair=pair,
         spare=spare,
         claim=holding,
-        attempt=None if holding is None else record.attempt,
+        attempt=None,  # a rival's was for the refresh token before this one
         committed=by,
         settled=not moved,
         rest_until=0.0,
@@ -239,7 +239,7 @@ def release(
         record,
         claim=None if mine else record.claim,
         attempt=attempt,
-        retry_at=now + wait,
+        retry_at=now + wait if mine else max(record.retry_at, now + wait),  # a rival's back-off is not ours to shorten
         failures=record.failures + 1,
         outcome=outcome,
         error=error,
@@ -247,10 +247,15 @@ def release(
 
 
 def doubt(record: Record, by: str, now: float, error: str) -> Record:
-    """`invalid_grant` for the current pair: the spare, else once more, else a tombstone that keeps the pair (law 8)."""
+    """`invalid_grant` for the current pair: the spare, else once more, else a tombstone that keeps the pair (law 8).
+
+    The pair that the spare is tried for is not confirmed dead; so it is kept in the spare's place, and is asked again.
+    """
     record = release(record, by, now, outcome="doubtful", error=error, wait=policy.CONFIRM)
+    if record.spare is not None and record.doubts == 0:
+        return replace(record, pair=record.spare, spare=record.pair, doubts=1, retry_at=0.0)
     if record.spare is not None:
-        return replace(record, pair=record.spare, spare=None, doubts=0, retry_at=0.0)
+        return replace(record, pair=record.spare, spare=None)
     if record.doubts == 0:
         return replace(record, doubts=1)
     return replace(record, state="dead", doubts=0, retry_at=0.0, outcome="dead")
