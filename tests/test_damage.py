@@ -133,7 +133,9 @@ def test_put_writes_nothing_that_it_cannot_read(provider: FakeProvider, make_cli
     assert client.token("g").access_token == "a"
 
 
-@pytest.mark.parametrize("token", [{"access_token": "a", "x": {1, 2}}, {"access_token": "a", "x": object()}], ids=repr)
+@pytest.mark.parametrize(
+    "token", [{"access_token": "a", "x": {1, 2}}, {"access_token": "a", "x": object()}], ids=["set", "object"]
+)
 def test_extra_members_that_are_no_json_have_a_named_error(
     provider: FakeProvider, make_client: MakeClient, token: Any
 ) -> None:
