@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from typing import Any, NamedTuple
+from contextlib import suppress
+from typing import Any
 
-from oauth_session import policy
+from oauth_session import driver, policy
 from oauth_session.errors import StoreError
+from oauth_session.held import Held, Memory
 from oauth_session.rules import lineage, protocol
 from oauth_session.rules import record as change
 from oauth_session.rules.effects import (
@@ -29,28 +31,25 @@ from oauth_session.rules.record import Pair, Record
 from oauth_session.tokens import Token
 
 from .process import Flight, Process
-from .wire import Exchange, Lease
+from .wire import Exchange
 from .world import NEVER, RECEIVED, Steps, Task, World
 
 ORIGIN = "https://api.example.com"
 BRINGS = (Outcome.REFRESHED, Outcome.ADOPTED, Outcome.UNPERSISTED)
 
 
-class Held(NamedTuple):
-    """What a process has in memory, as `held.Held`."""
+class _Store:
+    """What `held.Memory` asks of a store; its one command, the look, is made here."""
 
-    record: Record
-    lineage: str
-    generation: int
-    access: str | None
-    born: float
-    fresh_for: float
-    usable_for: float
+    shared = True
 
-    def hold(self, now: float) -> int | None:
-        """The step of the hold on the one origin that there is: 0 is probation, None is no hold."""
-        there = self.record.holds.get(ORIGIN)
-        return there.step if there and there.generation == self.generation and there.until > now else None
+    def watch(self, *given: object) -> None:
+        pass
+
+
+class _Ledger:
+    def __init__(self) -> None:
+        self.store, self.key, self.written = _Store(), None, ""
 
 
 class Client(Process):
@@ -68,16 +67,20 @@ class Client(Process):
         self._forget()
 
     def _forget(self) -> None:
-        self.held: Held | None = None
         self.flight: Flight | None = None
+        self.ledger = _Ledger()
+        self._memory = Memory(self.ledger, self.world.rules, True)  # type: ignore[arg-type]
         self._proven = -1
-        self._ticket = self._published = 0
-        self.parted_until = self.failed_at = 0.0
-        self._next_look = self._not_early_before = 0.0
+        self.parted_until = self.failed_at = self._not_early_before = 0.0
+
+    @property
+    def held(self) -> Held | None:
+        return self._memory.held
 
     @property
     def memory(self) -> Record | None:
-        return self.held.record if self.held and self.held.record.state in ("live", "dead") else None
+        record = self._memory.record
+        return record if record and record.state in ("live", "dead") else None
 
     # -- its life
 
@@ -107,34 +110,32 @@ class Client(Process):
                 self._rounds.pop(0)
 
     def _request(self) -> Steps:
-        world = self.world
         held = yield from self.current()
-        age = 0.0 if held is None else world.now - held.born
-        if held is None or held.access is None or age >= held.usable_for:
+        age = held.age() if held else 0.0
+        if held is None or age >= held.usable_for:
             held = (yield from self.renew(Ask()))[0]
         elif age >= held.fresh_for:
             self._early(held)
         if held is None or self._accepted(held, False):
             return
         now = self.held
-        if now and now.generation == held.generation and now.hold(world.now):
+        if now and now.generation == held.generation and now.held_back(ORIGIN):
             return
         ask = Ask((held.lineage, held.generation), ORIGIN, proven=self._proven == held.generation)
         got, outcome = yield from self.renew(ask)
         if got is None or self._accepted(got, True):
             return
-        if outcome is Outcome.REFRESHED or got.hold(world.now) == 0:
+        if outcome is Outcome.REFRESHED or got.on_probation(ORIGIN):
             generation = got.generation
             yield from self.update(lambda r, now: r and change.hold(r, ORIGIN, generation, now))
 
     def _accepted(self, held: Held, after_refusal: bool) -> bool:
         """Sends the token; as `source.accepted`, but that no hold is lifted here."""
         world = self.world
-        assert held.access is not None
-        world.laws.used(world, self, held.access)
-        verdict = world.model.judge(held.access, world.now)
+        world.laws.used(world, self, held.token.access_token)
+        verdict = world.model.judge(held.token.access_token, world.now)
         world.log(self.name, f"request with generation {held.generation}", verdict)
-        if verdict == "good" and (after_refusal or ORIGIN in held.record.holds):
+        if verdict == "good" and (after_refusal or ORIGIN in held.holds):
             self._proven = held.generation
         return verdict == "good"
 
@@ -145,26 +146,27 @@ class Client(Process):
 
     # -- its memory
 
-    def told(self) -> None:
-        """Somebody has committed: the next request looks."""
-        self._next_look = 0.0
+    def told(self, revision: str) -> None:
+        self._memory.told(revision)
 
     def current(self) -> Generator[float, None, Held | None]:
-        """As `held.Memory.current`: a look at the store once in a freshness bound, or when told."""
-        if self.held is not None and self.world.now >= self._next_look:
-            self._next_look = self.world.now + policy.FRESHNESS
-            try:
-                yield from self.check()
-            except StoreError:
-                pass
-        return self.held
+        """As `held.Memory.current`."""
+        memory = self._memory
+        if memory.held is not None and driver.time.monotonic() >= memory._next_look:
+            told, memory._told = memory._told, False
+            memory._postpone(policy.FRESHNESS)
+            if told or not self.world.setting.push:
+                with suppress(StoreError):
+                    yield from self._look()
+        return memory.held
 
-    def check(self) -> Steps:
-        self._ticket = ticket = self._ticket + 1
+    def _look(self) -> Steps:
+        """As `held.Memory.look`."""
+        memory = self._memory
+        ticket = next(memory._tickets)
         seen = yield from self.load()
-        held = self.held
-        age = self.world.now - held.born if held else 0.0
-        healed = lineage.heal(seen.record, held and held.record, seen.now, age, self.world.rest)
+        known, held = memory.record, memory.held
+        healed = lineage.heal(seen.record, known, seen.now, held.age() if held else 0.0, self.world.rest)
         if healed is not None:
             _, seen = yield from self.swap(seen.revision, healed)
         self._publish(seen, ticket)
@@ -172,36 +174,22 @@ class Client(Process):
     def remember(self, seen: Seen | None) -> None:
         """As `held.Memory.written`."""
         if seen is not None:
-            self._ticket += 1
-            self._publish(seen, self._ticket)
+            self._publish(seen, next(self._memory._tickets))
 
     def _publish(self, seen: Seen, ticket: int) -> None:
-        record = seen.record
-        if record is None or ticket < self._published:
-            return
-        self.world.laws.learnt(self, record)
-        pair, rules, old = record.pair, self.world.rules, self.held
-        if old and pair.access_token and old.lineage == record.lineage and record.generation < old.generation:
-            return
-        fresh = usable = NEVER
-        if pair.lifetime is not None:
-            usable = rules.expired_after(pair.lifetime)
-            fresh = usable if record.settled or pair.refresh_token is None else rules.stale_after(pair.lifetime)
-        born = self.world.now - record.age(seen.now)
-        self._published, self._next_look = ticket, self.world.now + policy.FRESHNESS
-        self.held = Held(record, record.lineage, record.generation, pair.access_token, born, fresh, usable)
+        if seen.record is not None and ticket >= self._memory._published:
+            self.world.laws.learnt(self, seen.record)
+        self._memory._publish(seen, ticket)
 
     def update(self, step: Callable[[Record | None, float], Record | None]) -> Steps:
         """A change to whatever is there; a store that is away loses it."""
-        try:
+        with suppress(StoreError):
             seen: Seen = yield from self.load()
             while (record := step(seen.record, seen.now)) is not None:
                 done, seen = yield from self.swap(seen.revision, record)
                 if done:
                     break
             self.remember(seen)
-        except StoreError:
-            pass
 
     # -- the source
 
@@ -218,8 +206,8 @@ class Client(Process):
             if ending is None:
                 break
             ok = ending.outcome in BRINGS
-            unlike = held is not None and held.access is not None and ask.unlike != (held.lineage, held.generation)
-            if ok and held and unlike and world.now - held.born < held.usable_for:
+            unlike = held is not None and ask.unlike != (held.lineage, held.generation)
+            if ok and held and unlike and held.age() < held.usable_for:
                 world.laws.told(world, self, ask, ending.outcome.value, asked)
                 return held, ending.outcome
             if ending.outcome is Outcome.UNPERSISTED and not flight.done:
@@ -254,8 +242,8 @@ class Client(Process):
             me=flight.me,
             policy=world.rules,
             blank=blank,
-            known=held and held.record,
-            known_age=world.now - held.born if held else 0.0,
+            known=self._memory.record,
+            known_age=held.age() if held else 0.0,
             rest=world.rest,
         )
         renewal = protocol.renewal(flight.ask, terms)
@@ -287,7 +275,7 @@ class Client(Process):
             case Load():
                 return (yield from self.load())
             case Swap(revision, record):
-                flight.asked = world.now
+                flight.asked = driver._clocks()
                 return (yield from self.swap(revision, record))
             case Sleep(revision, seconds):
                 if world.store.revision == revision:
@@ -311,8 +299,9 @@ class Client(Process):
         return None
 
     def _post(self, seen: Seen, flight: Flight) -> Generator[float, None, Posted]:
+        """As `driver._post`, on the real `driver._Lease`."""
         world = self.world
-        lease = Lease(seen, flight.asked)
+        lease = driver._Lease(seen, flight.asked)
         exchange = flight.exchange = Exchange(world, self, flight.ask, seen, lease)
         end = world.now + world.rules.token_timeout
         while not exchange.finished:
@@ -326,15 +315,17 @@ class Client(Process):
         self.suffer(RECEIVED)
         if self.frozen > world.now:
             yield world.now
-        return exchange.posted(seen)
+        assert exchange.answer is not None
+        return Posted(exchange.answer, seen._replace(now=lease.now()), "cut")
 
     def _beat(self, seen: Seen, exchange: Exchange) -> Generator[float, None, Seen]:
+        """As `driver._beat`."""
         lease, origin = exchange.lease, exchange.origin
         while seen.record is not None and lease.covers(seen.record):
-            record = change.beat(seen.record, lease.by, lease.now(self.world.now))
+            record = change.beat(seen.record, lease.by, lease.now())
             if record is None:
                 break
-            asked = self.world.now
+            asked = driver._clocks()
             try:
                 done, seen = yield from self.swap(seen.revision, record)
             except StoreError:

@@ -12,6 +12,7 @@ from oauth_session.rules.record import Pair, Record
 from oauth_session.testing.model import Grace
 from oauth_session.tokens import Token
 
+from . import clock
 from .choices import Chooser, Dice, Script
 from .client import Client
 from .laws import Laws, owner, usable
@@ -33,7 +34,12 @@ def play(setting: Setting, chooser: Chooser, *, trace: bool = False) -> Result:
     """One schedule from its start to a last attempt in peace."""
     laws = Laws()
     world = World(setting, chooser, laws, trace=trace)
-    model = world.model
+    with clock.set_to(world):
+        return _play(world)
+
+
+def _play(world: World) -> Result:
+    setting, laws, model = world.setting, world.laws, world.model
     raw = model.issue(START)
     seed = Token(raw["access_token"], raw["refresh_token"], START + setting.lifetime)
     laws.family, laws.stored = model.family_of(seed.access_token), {seed.access_token}
@@ -48,6 +54,7 @@ def play(setting: Setting, chooser: Chooser, *, trace: bool = False) -> Result:
     for number in range(setting.clients):
         client = Client(world, "ABCD"[number], OFFSETS[number], seed if setting.start == "seeds" else None)
         if setting.warm:
+            world.who = client
             client.remember(Seen(world.store.record, "0", START))
         world.clients.append(client)
         client.live(times if setting.warm else [START, *times])

@@ -82,12 +82,12 @@ class Laws:
             if known:
                 self._brought(world, client, new)
             return
-        if new.generation < old.generation:
-            raise Violation("I4", f"generation {old.generation} -> {new.generation}")
         if old.state in ("logged_out", "revoked"):
             if new != old and new.state == "live":
                 raise Violation("I5", f"a {old.state} grant came back")
             return
+        if new.generation < old.generation:
+            raise Violation("I4", f"generation {old.generation} -> {new.generation}")
         if new.generation != old.generation:
             self._grew(world, old, new)
             if known and new.lineage == old.lineage:
@@ -116,7 +116,7 @@ class Laws:
 
     def _brought(self, world: World, client: Process, record: Record) -> None:
         """A record came from a process's memory, or from a seed."""
-        world.facts["healed"] += record.generation > 0
+        world.facts["healed" if record.generation else "seeded_again"] += 1
         if (client.name, record.lineage) in self.over:
             raise Violation("I15", f"{client.name} brings back a lineage that it knows to be over")
         self.resting = (world.now, client.looked_at + world.rest)
@@ -192,7 +192,8 @@ class Laws:
         if others or overtaken:
             forgot_at = world.store.forgot_at
             cut = [max(e.client.failed_at, forgot_at) >= e.claimed_at for e in self.on_wire[token]]
-            world.facts["ousted"] += any(cut)
+            if any(cut):
+                world.facts["ousted"] += 1
         if token in self.minted and not overtaken and not others and world.store.forgot_at:
             world.facts["rolled_back"] += 1  # the store has forgotten what this refresh token brought
             if any(_could_have_spoken(world, client, exchange) for client in world.clients):

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from unittest.mock import patch
 
 from oauth_session import policy
+from oauth_session.driver import _Lease
 from oauth_session.errors import StoreError
 from oauth_session.rules import lineage, protocol
 from oauth_session.rules import record as change
@@ -22,7 +23,6 @@ from oauth_session.rules.token_response import Granted
 
 from .explore import first_failure
 from .process import Process
-from .wire import Lease
 from .world import ModelStore
 
 
@@ -274,10 +274,10 @@ _ALL = (
     Mutant(2, "commits-anything", "a commit does not compare generations", change, "commit", commits_anything),
     Mutant(3, "no-resend", "a repeated write is refused", ModelStore, "swap", knows_no_resend),
     Mutant(3, "unknown-commit", "one's own commit is not recognized", change, "commit", forgets_who_committed),
-    Mutant(4, "open-gate", "the gate is always open", Lease, "holds", lambda self, monotonic: True),
+    Mutant(4, "open-gate", "the gate is always open", _Lease, "holds", lambda self: True),
     Mutant(4, "no-heart", "the claim's heart does not beat", policy, "HEARTBEAT", 1e6),
     Mutant(
-        4, "deaf-heart", "a heartbeat does not see that the generation is over", Lease, "covers", lambda *given: True
+        4, "deaf-heart", "a heartbeat does not see that the generation is over", _Lease, "covers", lambda *given: True
     ),
     Mutant(
         5, "kept-attempts", "attempts count against the next refresh token", change, "_committed", keeps_the_attempts

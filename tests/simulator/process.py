@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from typing import Any
 
 from oauth_session.errors import StoreError
 from oauth_session.rules.effects import Ask, Ending, Seen
@@ -20,7 +21,7 @@ class Flight:
         self.ending: Ending | None = None  # the waiters may go
         self.done = False
         self.offering = False  # announced, not stored
-        self.asked = 0.0  # just before the last swap
+        self.asked = (0.0, 0.0)  # just before the last swap
         self.exchange: Exchange | None = None  # the last one
 
 
@@ -33,7 +34,8 @@ class Process:
 
     def __init__(self, world: World, name: str, offset: float = 0.0) -> None:
         self.world, self.name, self.offset = world, name, offset
-        self.frozen = self.parted_until = self.failed_at = self.looked_at = 0.0
+        self.frozen = self.parted_until = self.failed_at = self.looked_at = self.slept = 0.0
+        self.ledger: Any = None
         self.flight: Flight | None = None
 
     @property
@@ -44,12 +46,14 @@ class Process:
     def crashed(self) -> None:
         """What is left when it is gone."""
 
-    def stall(self) -> None:
+    def stall(self, *, machine: bool = False) -> None:
+        """Be frozen; with the whole machine, and so the monotonic clock stands still."""
         world = self.world
         self.frozen = world.now + world.chooser.among(STALLS)
+        self.slept += (self.frozen - world.now) * machine
         if self.flight is not None and self.flight.exchange is not None:
             self.flight.exchange.holder_frozen()
-        world.log(self.name, "IS FROZEN", f"for {self.frozen - world.now:g} s")
+        world.log(self.name, "IS SUSPENDED" if machine else "IS FROZEN", f"for {self.frozen - world.now:g} s")
 
     def suffer(self, kinds: tuple[str, ...]) -> str | None:
         """A point where something may go wrong; what is not the process's own end is the caller's to do."""
@@ -58,6 +62,8 @@ class Process:
             self.world.crash(self)
         elif kind == "stall":
             self.stall()
+        elif kind == "suspended":
+            self.stall(machine=True)
         return kind
 
     # -- the store's client
@@ -72,7 +78,7 @@ class Process:
         return (yield from self._command("load", lambda: True, AFTER))[1]
 
     def swap(self, revision: str, record: Record) -> Generator[float, None, tuple[bool, Seen]]:
-        mine = self.world.name()
+        self.ledger.written = mine = self.world.name()
         return self._command("swap", lambda: self.world.swap(self, revision, mine, record), AFTER_WRITE)
 
     def _command(

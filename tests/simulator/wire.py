@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from oauth_session.rules.effects import Ask, Posted, Seen, Silence
-from oauth_session.rules.record import Record
+from oauth_session.driver import _Lease
+from oauth_session.rules.effects import Ask, Seen, Silence
 from oauth_session.rules.token_response import Denied, Granted, read_token_response
 from oauth_session.testing.answers import Answer, error_answer, json_answer
 
@@ -13,34 +13,6 @@ from .world import ANSWERED, AT_GATE, ON_WIRE, START, Crashed, Steps, Task, Worl
 
 if TYPE_CHECKING:
     from .process import Process
-
-
-class Lease:
-    """Until when the claim is surely ours; as in `driver.py`."""
-
-    def __init__(self, seen: Seen, asked: float) -> None:
-        assert seen.record is not None
-        self._origin = seen.record
-        self.by = seen.record.claim.by if seen.record.claim else ""
-        self.renew(seen, asked)
-
-    def renew(self, seen: Seen, asked: float) -> None:
-        claim = seen.record.claim if seen.record else None
-        self.end = asked + (claim.until - seen.now if claim else 0.0)
-        self._now, self._at = seen.now, asked
-
-    def now(self, monotonic: float) -> float:
-        return self._now + monotonic - self._at
-
-    def covers(self, record: Record) -> bool:
-        origin = self._origin
-        return (record.lineage, record.generation) == (origin.lineage, origin.generation)
-
-    def lose(self) -> None:
-        self.end = 0.0
-
-    def holds(self, monotonic: float) -> bool:
-        return monotonic < self.end
 
 
 class Exchange:
@@ -55,7 +27,7 @@ class Exchange:
         overtaken: its process has seen a newer generation.
     """
 
-    def __init__(self, world: World, client: Process, ask: Ask, seen: Seen, lease: Lease) -> None:
+    def __init__(self, world: World, client: Process, ask: Ask, seen: Seen, lease: _Lease) -> None:
         assert seen.record is not None
         self.world, self.client, self.ask, self.origin, self.lease = world, client, ask, seen.record, lease
         self.refresh_token = seen.record.pair.refresh_token or ""
@@ -87,10 +59,6 @@ class Exchange:
         self._waiter = self.world.running
         yield until
         self._waiter = None
-
-    def posted(self, seen: Seen) -> Posted:
-        assert self.answer is not None
-        return Posted(self.answer, seen._replace(now=self.lease.now(self.world.now)), "cut")
 
     def abort(self) -> None:
         """The POST's own deadline."""
@@ -131,7 +99,7 @@ class Exchange:
         if kind == "not_sent":
             world.log(client.name, "POST", "no connection")
             return self._finish(Silence.NOT_SENT)
-        if not self.lease.holds(world.now):
+        if not self.lease.holds():
             world.log(client.name, "POST", "stopped at the gate: the claim is lost")
             return self._finish(Silence.CLAIM_LOST)
         self.gated = True
@@ -158,8 +126,9 @@ class Exchange:
             world.facts["lost_by_holder"] += self.processed
             world.log(client.name, "POST", "the answer is lost")
             return self._finish(Silence.CUT_OFF)
-        self._finish(read_token_response(*answer))
-        world.log(client.name, "POST is answered", str(self.answer))
+        granted_or_denied = read_token_response(*answer)
+        world.log(client.name, "POST is answered", str(granted_or_denied))
+        self._finish(granted_or_denied)
 
     def _lag(self) -> Answer:
         """A replica that has not heard of this token yet (gitlab#599181)."""

@@ -127,6 +127,7 @@ class World:
         self.clients: list[Client] = []
         self.rest = policy.REST if setting.push else policy.FRESHNESS
         self.running: Task
+        self.who: Process  # whose clocks are read
         self.facts: Counter[str] = Counter()  # what went wrong so far, by kind
         self.names: dict[str, str] = {}  # of renewals: whose they are
         self.trace: list[tuple[float, str, str, str, Record | None]] | None = [] if trace else None
@@ -160,6 +161,7 @@ class World:
                 continue
             task = ready[0] if len(ready) == 1 else ready[self.chooser.pick(len(ready))]
             self.running = task
+            self.who = task.owner or self.who
             try:
                 task.wake = next(task.steps)
             except (StopIteration, Crashed):
@@ -192,7 +194,10 @@ class World:
     @property
     def impaired(self) -> bool:
         """Whether there was a crash, a stall, a partition or a rollback."""
-        return any(self.facts[kind] for kind in ("crash", "stall", "away", "parted", "answer_lost", "forgot", "wiped"))
+        return any(
+            self.facts[kind]
+            for kind in ("crash", "stall", "suspended", "away", "parted", "answer_lost", "forgot", "wiped")
+        )
 
     @property
     def faults(self) -> int:
@@ -208,8 +213,9 @@ class World:
             self.wake_watchers()
             if self.setting.push and record.claim is None:  # as `driver.Ledger.swap`: of a claim nobody is told
                 for other in self.clients:
-                    if other is not client:
-                        other.told()
+                    self.who = other
+                    other.told(revision)
+                self.who = client
         return done
 
     def wake_watchers(self) -> None:
@@ -224,11 +230,11 @@ class World:
             self.trace.append((self.now - START, who, what, result, self.store.record))
 
 
-BEFORE = ("crash", "stall", "away", "parted")  # at a store command, before it took place
-AFTER = ("crash", "stall", "resent", "reply_lost")  # and after
+BEFORE = ("crash", "stall", "suspended", "away", "parted")  # at a store command, before it took place
+AFTER = ("crash", "stall", "suspended", "resent", "reply_lost")  # and after
 AFTER_WRITE = (*AFTER, "forgot", "wiped")
-AT_GATE = ("crash", "stall", "not_sent")  # before the first byte of a POST
-ON_WIRE = ("crash", "stall", "dropped", "lag")  # the gate is passed, the provider has not processed it
-ANSWERED = ("crash", "stall", "answer_lost")  # processed, the answer is not there
+AT_GATE = ("crash", "stall", "suspended", "not_sent")  # before the first byte of a POST
+ON_WIRE = ("crash", "stall", "suspended", "dropped", "lag")  # the gate is passed, the provider has not processed it
+ANSWERED = ("crash", "stall", "suspended", "answer_lost")  # processed, the answer is not there
 RECEIVED = ("crash", "stall")  # the answer is there, not committed
 KINDS = tuple(dict.fromkeys((*BEFORE, *AFTER_WRITE, *AT_GATE, *ON_WIRE, *ANSWERED, *RECEIVED)))
