@@ -168,7 +168,7 @@ class Driver:
         self._build, self._seeds, self._announce = build, seeds, announce
         self.trouble: Exception | None = None  # what the user's own code raised
         self._exit_by = time.monotonic() + policy.EXIT_PATIENCE
-        self._asked = 0.0  # monotonic, just before the last swap: its answer's clock is no older
+        self._asked = _clocks()  # just before the last swap: its answer's clock is no older
 
     def run(self, renewal: Renewal) -> Ending:
         """Drive to the end."""
@@ -196,7 +196,7 @@ class Driver:
             case Load():
                 return self._ledger.load()
             case Swap(revision, record):
-                self._asked = time.monotonic()
+                self._asked = _clocks()
                 return self._ledger.swap(revision, record)
             case Sleep(revision, seconds):
                 return self._ledger.sleep(revision, seconds)
@@ -254,7 +254,7 @@ class Driver:
             record = change.beat(seen.record, lease.by, lease.now(), seconds)
             if record is None:
                 break
-            asked = time.monotonic()
+            asked = _clocks()
             try:
                 done, seen = self._ledger.swap(seen.revision, record)
             except StoreError:
@@ -266,20 +266,24 @@ class Driver:
         return seen
 
 
+def _clocks() -> tuple[float, float]:
+    return time.monotonic(), time.time()
+
+
 class _Lease:
     """Until when the claim is surely ours, on this machine's clocks; the wall clock notices a suspended machine."""
 
-    def __init__(self, seen: Seen, asked: float) -> None:
+    def __init__(self, seen: Seen, asked: tuple[float, float]) -> None:
         assert seen.record is not None
         self._origin = seen.record
         self.by = seen.record.claim.by if seen.record.claim else ""
         self.renew(seen, asked)
 
-    def renew(self, seen: Seen, asked: float) -> None:
+    def renew(self, seen: Seen, asked: tuple[float, float]) -> None:
         claim = seen.record.claim if seen.record else None
         left = claim.until - seen.now if claim else 0.0
-        self._now, self._at = seen.now, asked
-        self._end, self._wall_end = asked + left, time.time() - (time.monotonic() - asked) + left
+        self._now, self._at = seen.now, asked[0]
+        self._end, self._wall_end = asked[0] + left, asked[1] + left
 
     def now(self) -> float:
         """The store's clock, carried on."""

@@ -7,10 +7,11 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
-from oauth_session import policy
+from oauth_session import driver, policy
 from oauth_session.driver import Driver, Ledger
 from oauth_session.endpoint import Answer, Exchange
 from oauth_session.policy import RefreshPolicy
@@ -82,8 +83,8 @@ def refresh(ledger: Ledger, what: Callable[[Callable[[], bool]], None]) -> Recor
     """One renewal of a record that is stored first."""
     ledger.swap("", replace(RECORD, pair=replace(PAIR, issued_at=time.time())))
     request = TokenRequest("https://auth.example.com/token", {}, b"")
-    driver = Driver(ledger, Slow(what), lambda pair: request, lambda now: [], lambda ending: None)
-    assert driver.run(protocol.renewal(ASK, TERMS)).outcome is Outcome.TRANSIENT
+    runs = Driver(ledger, Slow(what), lambda pair: request, lambda now: [], lambda ending: None)
+    assert runs.run(protocol.renewal(ASK, TERMS)).outcome is Outcome.TRANSIENT
     record = ledger.load().record
     assert record is not None
     return record
@@ -148,3 +149,12 @@ def test_one_refusal_does_not_cost_the_pair_that_has_a_spare() -> None:
         assert (record.retry_at > NOW) is waits
     record = change.doubt(change.claim(record, "me", NOW), "me", NOW, "invalid_grant")
     assert (record.state, record.pair) == ("dead", good)
+
+
+def test_a_machine_that_sleeps_before_the_claims_reply_has_lost_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Law 4: the monotonic clock stands still in a suspended machine, so the wall clock of before the claim counts."""
+    wall = [1000.0]
+    monkeypatch.setattr(driver, "time", SimpleNamespace(monotonic=lambda: 50.0, time=lambda: wall[0]))
+    asked = driver._clocks()
+    wall[0] += 60
+    assert not driver._Lease(Seen(change.claim(RECORD, "me", NOW), "r1", NOW), asked).holds()
