@@ -8,6 +8,7 @@ everybody polls.
 from __future__ import annotations
 
 import contextlib
+import random
 import threading
 import time
 import weakref
@@ -86,12 +87,17 @@ class Subscriber:
 
     def _listen(self) -> None:
         while self._still_wanted():
-            with contextlib.suppress(RedisError, OSError, ValueError), self._client.pubsub() as pubsub:
+            with contextlib.suppress(RedisError, OSError, ValueError), self._pubsub() as pubsub:
                 self._follow(pubsub)
             self._subscribed = frozenset()
             time.sleep(RETRY)
             if self._heard:  # not where it was refused from the first, as by an ACL
                 self._started = time.monotonic()
+
+    def _pubsub(self) -> Any:
+        """In a Cluster any node tells what is published at another; by itself redis-py would insist on one that may be dead."""
+        nodes = self._client.get_primaries() if hasattr(self._client, "get_primaries") else ()
+        return self._client.pubsub(node=random.choice(nodes)) if nodes else self._client.pubsub()
 
     def _follow(self, pubsub: Any) -> None:
         subscribed: set[str] = set()

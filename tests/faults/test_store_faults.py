@@ -115,6 +115,25 @@ def test_one_fault_after_the_other(
     held_up(siege)
 
 
+@pytest.mark.soak
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("aof", [True, False], ids=["with AOF", "without AOF"])
+@pytest.mark.parametrize("name", FAULTS)
+def test_thirty_two_workers(
+    make_oauth_provider: MakeProvider, tmp_path: Path, keep: ExitStack, name: str, aof: bool
+) -> None:
+    """The same with 8 processes x 4 threads, for longer than a lease, and three times each."""
+    single = Single(tmp_path, *(AOF if aof else ()))
+    keep.callback(single.close)
+    provider = make_oauth_provider(token_latency=0.3)
+    with Siege(provider, single.proxy.url, 8, 4) as siege:
+        for turn in range(3):
+            siege.login("ended")
+            with siege.fault(f"{name} {turn}"):
+                FAULTS[name](single, 8.0)
+    held_up(siege)
+
+
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("deployment", [Sentinels, Cluster])
 def test_a_failover_that_loses_a_commit(
