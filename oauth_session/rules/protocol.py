@@ -186,9 +186,7 @@ def _refresh(seen: Seen, ask: Ask, terms: Terms) -> Generator[Effect, Any, tuple
     while True:
         record, now = seen.record, seen.now
         ending: Ending | None
-        if (
-            record is None
-        ):  # the store was wiped meanwhile: this is all that we have, and others may have newer (law 11)
+        if record is None:  # wiped meanwhile: this is all that we have, and others may have newer (law 11)
             record = replace(origin, rest_until=now + terms.rest)
         if isinstance(answer, Granted):
             changed = change.commit(record, terms.me, origin, _pair(answer, origin), ask.origin, now)

@@ -71,7 +71,7 @@ class Client(Process):
         self.ledger = _Ledger()
         self._memory = Memory(self.ledger, self.world.rules, True)  # type: ignore[arg-type]
         self._proven = -1
-        self.parted_until = self.failed_at = self._not_early_before = 0.0
+        self.parted_until = self._not_early_before = 0.0
 
     @property
     def held(self) -> Held | None:

@@ -50,6 +50,7 @@ class Laws:
         self.unmoved = 0.0  # until when there is no reason for another early refresh
         self.on_wire: dict[str, list[Exchange]] = {}  # by refresh token
         self.claims: Counter[str] = Counter()  # by refresh token
+        self.reused: list[tuple[int | None, str]] = []  # (family, refresh token) of each incident at the provider
         self.minted: dict[str, list[Exchange]] = {}
         self.presented: dict[str, int] = {}  # refresh token -> how often, forced ones apart
         self.stored: set[str] = set()  # access tokens that the store has had
@@ -82,6 +83,12 @@ class Laws:
             if known:
                 self._brought(world, client, new)
             return
+        if new.lineage != old.lineage and old.state == "live":
+            raise Violation("I5", "another login was replaced")
+        if (old.state, new.state) == ("dead", "live") and new.pair.refresh_token == old.pair.refresh_token:
+            raise Violation("I5", "a dead grant was started again from the token that it died with")
+        if new.spare and new.spare.access_token == new.pair.access_token:
+            raise Violation("I9", "the spare is the pair itself")
         if old.state in ("logged_out", "revoked"):
             if new != old and new.state == "live":
                 raise Violation("I5", f"a {old.state} grant came back")
@@ -131,14 +138,9 @@ class Laws:
         self.dead_calls = 0  # another pair, another try: a late success may be all that is left
         family = world.model.family_of(new.pair.refresh_token or "")
         if new.lineage != old.lineage:
-            if old.state != "dead":
-                raise Violation("I5", "a seed replaced a live record")
             self.family = family
         elif family != self.family:
             raise Violation("I5", "a late answer landed on another login")
-        same = new.spare and new.spare.access_token == new.pair.access_token
-        if same and world.setting.grace != "same_pair":
-            raise Violation("I9", "the spare is the pair itself")
         if new.spare and new.spare.date and new.pair.date and new.spare.date > new.pair.date:
             raise Violation("I9", "the earlier of two successes became current")
 
@@ -191,11 +193,11 @@ class Laws:
         overtaken = record is not None and record.generation > exchange.origin.generation
         if others or overtaken:
             forgot_at = world.store.forgot_at
-            cut = [max(e.client.failed_at, forgot_at) >= e.claimed_at for e in self.on_wire[token]]
-            if any(cut):
-                world.facts["ousted"] += 1
+            for each in self.on_wire[token]:
+                if max(each.client.failed_at, forgot_at) >= each.claimed_at:
+                    each.blame("ousted")
         if token in self.minted and not overtaken and not others and world.store.forgot_at:
-            world.facts["rolled_back"] += 1  # the store has forgotten what this refresh token brought
+            exchange.blame("rolled_back")  # the store has forgotten what this refresh token brought
             if any(_could_have_spoken(world, client, exchange) for client in world.clients):
                 raise Violation("I16", "a POST from a record that the store was set back to, past a newer holder")
         if overtaken:
@@ -203,7 +205,8 @@ class Laws:
         if times > 1 and not world.impaired and world.setting.start != "dead":
             raise Violation("I1", "a refresh token was presented twice")
         forgets = world.facts["forgot"] + world.facts["wiped"]
-        if times > 2 + forgets and not world.setting.reuse_grace and not world.facts["late_write"]:
+        late = any("late_write" in each.blamed for each in self.on_wire[token])
+        if times > 2 + forgets and not world.setting.reuse_grace and not late:
             raise Violation("I11", "a refresh token was presented three times")
         if record is None or record.state != "live":
             return
@@ -222,6 +225,9 @@ class Laws:
             self.minted.setdefault(exchange.refresh_token, []).append(exchange)
         else:
             self.presented[exchange.refresh_token] = -NEVER_MIND
+        family = world.model.family_of(exchange.refresh_token)
+        if world.model.reuse_incidents > len(self.reused):
+            self.reused.append((family, exchange.refresh_token))
 
     # -- the callers
 
@@ -250,6 +256,8 @@ class Laws:
     def finished(self, world: World) -> None:
         """All is over, and the last client has tried to get a token in peace."""
         record, facts = world.store.record, world.facts
+        if record is None and any(client.memory for client in world.clients):
+            raise Violation("I16", "the store was wiped, and who held the pair did not bring it back")
         if record is None or record.state in ("logged_out", "revoked"):
             return
         if record_json.load(record_json.dump(record), "g") != record:
@@ -265,19 +273,18 @@ class Laws:
             return
         if usable(world, record) and record.state == "live":
             return
-        if facts["lag"] > 1 or facts["rolled_back"]:
+        family = model.family_of(record.pair.refresh_token or "")
+        again = next((token for of, token in self.reused if of == family), None)  # what the provider has revoked it for
+        excused = facts["lag"] > 1 and record.state == "dead" and usable(world, record)
+        if again is not None and setting.grace in ("none", "until_used"):
+            excused |= any(each.blamed for each in self.on_wire[again])
+        if setting.grace in ("until_used", "newest_only") and facts["overtaken"]:
+            excused = True  # these graces end with the success of another, or end what another got
+        died = any(len(several) > 1 and several[-1].lost for several in self.minted.values())
+        if setting.grace == "newest_only" and died:
             excused = True
-        elif setting.grace == "none":
-            excused = bool(facts["lost_by_holder"] or facts["late_write"] or (facts["ousted"]))
-        else:
-            excused = bool(facts["late_write"])
-            if setting.grace in ("until_used", "newest_only") and facts["overtaken"]:
-                excused = True  # these graces end with the success of another, or end what another got
-            died = any(len(several) > 1 and several[-1].lost for several in self.minted.values())
-            if setting.grace == "newest_only" and died:
-                excused = True
-            if setting.grace == "until_used" and facts["unpersisted"]:
-                excused = True  # law 10: what was used before it was stored has ended this grace
+        if setting.grace == "until_used" and facts["unpersisted"]:
+            excused = True  # law 10: what was used before it was stored has ended this grace
         if not excused:
             raise Violation("I2", f"the grant is lost ({record.state}); {dict(facts)}")
 

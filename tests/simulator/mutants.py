@@ -16,7 +16,7 @@ from oauth_session.driver import _Lease
 from oauth_session.errors import StoreError
 from oauth_session.rules import lineage, protocol
 from oauth_session.rules import record as change
-from oauth_session.rules.effects import Announce, Ask, Effect, Ending, Load, Outcome, Post, Seen, Swap, Terms
+from oauth_session.rules.effects import Announce, Ask, Bring, Effect, Ending, Load, Outcome, Post, Seen, Swap, Terms
 from oauth_session.rules.protocol import Decision, Renewal
 from oauth_session.rules.record import Pair, Record
 from oauth_session.rules.token_response import Granted
@@ -60,8 +60,10 @@ def commits_anything(record: Record, by: str, origin: Record, *rest: Any) -> Rec
     return commit(record, by, replace(origin, generation=record.generation), *rest)
 
 
-def forgets_who_committed(record: Record, *rest: Any) -> Record | None:
-    return commit(replace(record, committed=""), *rest)
+def takes_its_own_for_a_rivals(record: Record, by: str, origin: Record, pair: Pair, *rest: Any) -> Record | None:
+    if record.committed == by and record.lineage == origin.lineage and record.spare is None:
+        return replace(record, spare=pair)
+    return commit(record, by, origin, pair, *rest)
 
 
 def ignores_lineage(record: Record, by: str, origin: Record, *rest: Any) -> Record | None:
@@ -119,9 +121,12 @@ def sees_no_claim(record: Record, now: float, ask: Ask, terms: Terms) -> Decisio
     return decide(replace(record, claim=None), now, ask, terms)
 
 
+admit = protocol._admit
+
+
 def takes_any_seed(record: Record | None, seeds: Sequence[Pair], now: float, terms: Terms) -> Record | None:
     for pair in seeds:
-        return lineage.reseed(record, pair) if record else lineage.begin("g", "c", pair.fingerprint(), pair)
+        return lineage.reseed(record, pair) if record else admit(record, seeds, now, terms)
     return record
 
 
@@ -138,13 +143,13 @@ def never_settled(*given: Any) -> Record:
 
 def seeds_first(ask: Ask, terms: Terms) -> Renewal:
     """A process that starts from its seed, whatever the store has."""
-    inner, looked = renewal(ask, terms), False
+    inner, looked = renewal(ask, terms), terms.known is not None
     reply: Any = None
     while True:
         try:
             effect = inner.send(reply)
             reply = yield effect
-            if isinstance(effect, Load) and not looked:
+            if isinstance(effect, Load) and not looked and (yield Bring(reply.now)):
                 looked, reply = True, reply._replace(record=None)
         except StopIteration as stop:
             ending: Ending = stop.value
@@ -168,11 +173,13 @@ def claims_without_store(ask: Ask, terms: Terms) -> Renewal:
         failed = None
         try:
             reply = yield effect
-            seen = reply if isinstance(reply, Seen) else seen
+            seen = reply if isinstance(reply, Seen) else reply[1] if isinstance(reply, tuple) else seen
         except StoreError as error:
-            mine = isinstance(effect, Swap) and effect.record.claim and effect.record.claim.by == terms.me
-            reply = (True, seen._replace(record=effect.record)) if mine and isinstance(effect, Swap) else None
-            failed = None if mine else error
+            claim = effect.record.claim if isinstance(effect, Swap) else None
+            if isinstance(effect, Swap) and claim and claim.by.startswith(terms.me):
+                reply = True, seen._replace(record=effect.record)
+            else:
+                failed = error
 
 
 def uses_before_it_stores(ask: Ask, terms: Terms) -> Renewal:
@@ -213,7 +220,9 @@ def heals_a_logout(record: Record | None, known: Record | None, *rest: Any) -> R
 
 
 def heals_another_lineage(record: Record | None, known: Record | None, *rest: Any) -> Record | None:
-    return heal(record and known and replace(record, lineage=known.lineage, generation=0), known, *rest)
+    if record and known and record.lineage != known.lineage:
+        record = replace(record, lineage=known.lineage, generation=0)
+    return heal(record, known, *rest)
 
 
 def heals_with_older(record: Record | None, known: Record | None, *rest: Any) -> Record | None:
@@ -273,7 +282,7 @@ _ALL = (
     Mutant(2, "no-cas", "a write does not compare", ModelStore, "swap", writes_over),
     Mutant(2, "commits-anything", "a commit does not compare generations", change, "commit", commits_anything),
     Mutant(3, "no-resend", "a repeated write is refused", ModelStore, "swap", knows_no_resend),
-    Mutant(3, "unknown-commit", "one's own commit is not recognized", change, "commit", forgets_who_committed),
+    Mutant(3, "unknown-commit", "one's own commit is not recognized", change, "commit", takes_its_own_for_a_rivals),
     Mutant(4, "open-gate", "the gate is always open", _Lease, "holds", lambda self: True),
     Mutant(4, "no-heart", "the claim's heart does not beat", policy, "HEARTBEAT", 1e6),
     Mutant(
