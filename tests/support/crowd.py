@@ -90,3 +90,14 @@ def storm(settings: dict[str, Any], threads: int, seconds: float) -> tuple[int, 
     for thread in crowd:
         thread.join()
     return sum(count), failures
+
+
+def steps(settings: dict[str, Any], threads: int) -> list[int]:
+    """One request of each thread."""
+    session, statuses = OAuthSession(**settings), []
+    crowd = [threading.Thread(target=lambda: statuses.append(session.get("work").status_code)) for _ in range(threads)]
+    for thread in crowd:
+        thread.start()
+    for thread in crowd:
+        thread.join()
+    return statuses
