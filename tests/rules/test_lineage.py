@@ -21,12 +21,25 @@ def test_what_was_lost_is_written_back(record: Record | None, known: Record) -> 
     healed = lineage.heal(record, known, 100.0, 3.0, 1.0)
     assert healed is not None
     assert (healed.lineage, healed.generation, healed.state) == (known.lineage, known.generation, known.state)
-    assert (healed.pair.access_token, healed.pair.issued_at, healed.rest_until) == (known.pair.access_token, 97.0, 101.0)
+    assert (healed.pair.access_token, healed.pair.issued_at, healed.rest_until) == (
+        known.pair.access_token,
+        97.0,
+        101.0,
+    )
 
 
 @pytest.mark.parametrize(
     ("record", "known"),
-    [(NEWER, OLD), (OLD, OLD), (ENDED, OLD), (LOGIN, OLD), (LOGIN, NEWER), (ELSEWHERE, LOGIN), (ENDED, LOGIN), (OLD, None)],
+    [
+        (NEWER, OLD),
+        (OLD, OLD),
+        (ENDED, OLD),
+        (LOGIN, OLD),
+        (LOGIN, NEWER),
+        (ELSEWHERE, LOGIN),
+        (ENDED, LOGIN),
+        (OLD, None),
+    ],
     ids=["older", "the same", "logged out", "replaced", "replaced too", "another login", "a logout", "nothing known"],
 )
 def test_what_is_newer_stays(record: Record, known: Record | None) -> None:
