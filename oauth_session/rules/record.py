@@ -153,6 +153,11 @@ def claim(record: Record, by: str, now: float) -> Record:
     return replace(record, claim=Claim(by, now + policy.LEASE), attempt=Attempt(by, number, first_at))
 
 
+def lapse(record: Record, now: float) -> Record:
+    """A lease that ran out is over for good, and its attempt stays noted; a rest for who may still have to commit."""
+    return replace(record, claim=None, rest_until=now + policy.SPEAK)
+
+
 def beat(record: Record, by: str, now: float, lease: float = policy.LEASE) -> Record | None:
     """The heartbeat; None when the claim is no longer ours."""
     if record.claim is None or record.claim.by != by:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import time
 from collections.abc import Callable
@@ -73,6 +74,8 @@ class RedisStore:
         import_key: Template | None = None,
         export_key: Template | None = None,
     ) -> None:
+        if inspect.iscoroutinefunction(getattr(server, "execute_command", None)):
+            raise ConfigurationError("this is a redis.asyncio client: give a redis.Redis or RedisCluster, or a URL")
         self.client: Any = _client(server) if isinstance(server, str) else server
         self._url = server if isinstance(server, str) else None
         self._prefix, self._import, self._export = prefix, _template(import_key), _template(export_key)

@@ -101,7 +101,7 @@ class Subscriber:
 
     def _follow(self, pubsub: Any) -> None:
         subscribed: set[str] = set()
-        pinged = time.monotonic()
+        began = pinged = time.monotonic()
         while self._still_wanted():
             fresh = self._wanted - subscribed
             if fresh:
@@ -114,7 +114,7 @@ class Subscriber:
                 with self._told:
                     self._heard = now
                     self._told.notify_all()
-            elif now - self._heard > SILENCE and self._subscribed:
+            elif now - max(self._heard, began) > SILENCE:  # also where not even the first answer comes
                 return
             if now - pinged >= PING and subscribed:
                 pubsub.ping()
