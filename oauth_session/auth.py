@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from time import perf_counter
 from typing import Any, Protocol
@@ -82,7 +82,7 @@ class TokenAuth(AuthBase):
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         held = self.attach(request)
         if held is not None:
-            request.hooks["response"].insert(0, _FollowUp(self, held))
+            request.hooks["response"] = _Hooks(_FollowUp(self, held), request.hooks["response"])
         return request
 
     def attach(self, request: PreparedRequest) -> Held | None:
@@ -156,10 +156,9 @@ class TokenAuth(AuthBase):
 
 
 class _FollowUp:
-    """The response hook. It survives `PreparedRequest.copy`, which attributes do not, and knows which token travels."""
+    """The response hook: it knows which token travels."""
 
     __slots__ = ("_auth", "_held")
-    carries = True  # what `OAuthSession.rebuild_auth` looks for
 
     def __init__(self, auth: TokenAuth, held: Held) -> None:
         self._auth, self._held = auth, held
@@ -170,16 +169,37 @@ class _FollowUp:
             return response
         return self._auth.follow_up(response, self._held, connection.send, options)
 
+
+class _Hooks(list[Any]):
+    """The user's response hooks, as they see and compare them; who runs them meets ours first.
+
+    It travels with the request: `PreparedRequest.copy` passes the mapping of hooks on.
+    """
+
+    def __init__(self, ours: _FollowUp, theirs: Iterable[Any]) -> None:
+        super().__init__(theirs)
+        self.ours = ours
+
+    def __iter__(self) -> Iterator[Any]:
+        yield self.ours
+        yield from super().__iter__()
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __copy__(self) -> _Hooks:
+        return _Hooks(self.ours, super().__iter__())
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Hooks:
+        return self.__copy__()
+
     def __reduce__(self) -> tuple[Any, ...]:
-        return _leave, ()  # a response that is pickled takes its request along, but not the login
+        return list, (list(super().__iter__()),)  # a response that is pickled takes its request along, not the login
 
 
-def _leave() -> Callable[..., None]:
-    return _nothing
-
-
-def _nothing(response: Response, **options: Any) -> None:
-    """What is left of the hook in a pickle."""
+def is_followed_up(request: PreparedRequest) -> bool:
+    """Whether a token of ours was attached to the request by its auth."""
+    return isinstance(request.hooks.get("response"), _Hooks)
 
 
 class _NoAuth(AuthBase):

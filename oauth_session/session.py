@@ -11,7 +11,7 @@ from requests import PreparedRequest, Request, Response
 from requests.sessions import merge_setting
 from requests.utils import get_netrc_auth
 
-from .auth import TokenAuth
+from .auth import TokenAuth, is_followed_up
 from .errors import ConfigurationError
 from .events import Listener
 from .policy import RefreshPolicy
@@ -141,8 +141,7 @@ class OAuthSession(requests.Session):
     def rebuild_auth(self, prepared_request: PreparedRequest, response: Response) -> None:
         """On a redirect, the token goes on within its origin (the newest that was sent), and never beyond it."""
         carried = getattr(response.request, "headers", {}).get(HEADER)
-        ours = any(getattr(hook, "carries", None) for hook in prepared_request.hooks.get("response", ()))
-        if not ours or HEADER not in prepared_request.headers:
+        if not is_followed_up(prepared_request) or HEADER not in prepared_request.headers:
             _plain_rebuild(self, prepared_request, response)
             return
         before, after = origin_of(response.request.url or ""), origin_of(prepared_request.url or "")
