@@ -43,7 +43,17 @@ def start(folder: Path, report: Path, *options: str) -> subprocess.Popen[str]:
     """pytest, with a home and an environment without proxies and `.netrc` of the machine's."""
     clean = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy") and k != "NETRC"}
     env = clean | {"HOME": str(folder), "PYTHONPATH": str(TESTS)}
-    command = [sys.executable, "-m", "pytest", "-q", "--timeout=120", "-p", "no:cacheprovider", "-p", "no:oauth_session"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "--timeout=120",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:oauth_session",
+    ]
     return subprocess.Popen(
         [*command, f"--junitxml={report}", *options],
         cwd=folder,
