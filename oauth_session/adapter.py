@@ -7,7 +7,7 @@ from typing import Any
 from requests import PreparedRequest, Response, Session
 from requests.adapters import BaseAdapter
 
-from .auth import TokenAuth
+from .auth import Marked, TokenAuth
 from .errors import ConfigurationError
 from .rules.origins import Guard, origin_of
 
@@ -15,8 +15,9 @@ from .rules.origins import Guard, origin_of
 class OAuthAdapter(BaseAdapter):
     """Attaches and follows up around an inner adapter, whatever that is.
 
-    It sees each hop of a redirect on its own, so the token travels to every hop within its origins; and it cannot be
-    seen by tools that replace a session's adapters. A request that carries an `Authorization` already is left alone.
+    It sees each hop of a redirect on its own, so the token travels to every hop within its origin; and it is not asked
+    by tools that take the place of a session's adapters. A request that carries an `Authorization` already, or that
+    another door has seen to, is left alone.
     """
 
     def __init__(self, inner: BaseAdapter, auth: TokenAuth) -> None:
@@ -25,6 +26,8 @@ class OAuthAdapter(BaseAdapter):
 
     def send(self, request: PreparedRequest, *args: Any, **options: Any) -> Response:
         """As requests'; the caller's request is not written to."""
+        if Marked.on(request) is not None:
+            return self.inner.send(request, *args, **options)
         ours = request.copy()
         held = self.auth.attach(ours)
         if held is None:

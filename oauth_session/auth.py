@@ -82,7 +82,7 @@ class TokenAuth(AuthBase):
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         held = self.attach(request)
         if held is not None:
-            request.hooks["response"] = _Hooks(_FollowUp(self, held), request.hooks["response"])
+            request.hooks["response"] = Marked(request.hooks["response"], _FollowUp(self, held))
         return request
 
     def attach(self, request: PreparedRequest) -> Held | None:
@@ -170,42 +170,46 @@ class _FollowUp:
         return self._auth.follow_up(response, self._held, connection.send, options)
 
 
-class _Hooks(list[Any]):
+class Marked(list[Any]):
     """The user's response hooks, as they see and compare them; who runs them meets ours first.
 
-    It travels with the request: `PreparedRequest.copy` passes the mapping of hooks on.
+    It says to the other doors that one has been here, and travels with the request: `PreparedRequest.copy` passes the
+    mapping of hooks on.
     """
 
-    def __init__(self, ours: _FollowUp, theirs: Iterable[Any]) -> None:
+    def __init__(self, theirs: Iterable[Any], ours: _FollowUp | None = None) -> None:
         super().__init__(theirs)
         self.ours = ours
 
+    @classmethod
+    def on(cls, request: PreparedRequest) -> Marked | None:
+        """The mark that a door has left on the request."""
+        hooks = request.hooks.get("response")
+        return hooks if isinstance(hooks, cls) else None
+
     def __iter__(self) -> Iterator[Any]:
-        yield self.ours
+        if self.ours is not None:
+            yield self.ours
         yield from super().__iter__()
 
     def __bool__(self) -> bool:
-        return True
+        return self.ours is not None or len(self) > 0
 
-    def __copy__(self) -> _Hooks:
-        return _Hooks(self.ours, super().__iter__())
+    def __copy__(self) -> Marked:
+        return Marked(super().__iter__(), self.ours)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> _Hooks:
+    def __deepcopy__(self, memo: dict[int, Any]) -> Marked:
         return self.__copy__()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return list, (list(super().__iter__()),)  # a response that is pickled takes its request along, not the login
 
 
-def is_followed_up(request: PreparedRequest) -> bool:
-    """Whether a token of ours was attached to the request by its auth."""
-    return isinstance(request.hooks.get("response"), _Hooks)
-
-
 class _NoAuth(AuthBase):
-    """Sends nothing, and keeps `.netrc` out too."""
+    """Sends nothing, and keeps `.netrc` and the other doors out too."""
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        request.hooks["response"] = Marked(request.hooks["response"])
         return request
 
     def __repr__(self) -> str:

@@ -77,7 +77,10 @@ def test_a_file_at_an_offset_starts_there(provider: FakeProvider, open_door: Ope
     file = io.BytesIO(BYTES)
     file.seek(1000)
     provider.expire()
-    assert session.post(provider.api_url + "upload", data=file).json()["sha256"] == hashlib.sha256(BYTES[1000:]).hexdigest()
+    assert (
+        session.post(provider.api_url + "upload", data=file).json()["sha256"]
+        == hashlib.sha256(BYTES[1000:]).hexdigest()
+    )
 
 
 class Forgetful:
@@ -193,7 +196,7 @@ class Hasty:
     def __init__(self) -> None:
         self.received: list[int] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = "http://127.0.0.1:%d/" % self._listener.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/"
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
 
