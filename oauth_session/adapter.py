@@ -9,6 +9,7 @@ from requests.adapters import BaseAdapter
 
 from .auth import Marked, TokenAuth
 from .errors import ConfigurationError
+from .forks import part_after
 from .rules.origins import Guard, origin_of
 
 
@@ -23,6 +24,11 @@ class OAuthAdapter(BaseAdapter):
     def __init__(self, inner: BaseAdapter, auth: TokenAuth) -> None:
         super().__init__()
         self.inner, self.auth = inner, auth
+        part_after(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        part_after(self)
 
     def send(self, request: PreparedRequest, *args: Any, **options: Any) -> Response:
         """As requests'; the caller's request is not written to."""

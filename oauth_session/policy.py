@@ -18,6 +18,7 @@ OFFER_FIRST, OFFER_MOST = (
     0.1,
     1.0,
 )  # a pair that the store could not take is offered again, soon
+FORK_PATIENCE = 5.0  # how long a fork waits for renewals to land: most take a tenth of that
 EXIT_PATIENCE = 10.0  # how long the end of the process waits for such a store
 BACKOFF_LONGEST = 3600.0  # a Retry-After beyond it is not believed
 COOL_DOWN = 5.0  # after a refusal of the client itself: somebody is mending settings and must see the effect soon

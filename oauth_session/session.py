@@ -16,6 +16,7 @@ from urllib3.util import Retry
 from .auth import Marked, TokenAuth
 from .errors import ConfigurationError
 from .events import Listener
+from .forks import part_after
 from .policy import RefreshPolicy
 from .registration import Registration, Secret, Seed
 from .rules.detection import Detection
@@ -144,6 +145,11 @@ class OAuthSession(requests.Session):
                     f"auth brings its own settings, so {', '.join(beside)} cannot be given besides"
                 )
         self.auth = auth
+        part_after(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        part_after(self)
 
     def prepare_request(self, request: Request) -> PreparedRequest:
         """As requests', on the whole URL, and with `request_hooks` run before the token is attached."""

@@ -33,6 +33,7 @@ RANKS = {
     "rules.protocol": 1.2,
     "rules.outcomes": 1.2,
     # the world
+    "forks": 1.9,
     "endpoint": 2.0,
     "stores.memory": 2.0,
     "stores.sqlite": 2.0,
