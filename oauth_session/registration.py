@@ -200,7 +200,7 @@ class Registration:
                 ledger = Ledger(store, key, reusable=self.refresh.rotation == "none")
                 endpoint = TokenEndpoint(self.token_session, self.refresh.token_timeout)
                 grant = Grant(grant_id, self.identity, self.request, box, self.needs_refresh_token)
-                source = _sources[name] = TokenSource(grant, ledger, endpoint, self.refresh, self.listener)
+                source = _sources.setdefault(name, TokenSource(grant, ledger, endpoint, self.refresh, self.listener))
             assert isinstance(source.grant.seeds, SeedBox)
             source.grant.seeds.add(seeds)
         return source
@@ -283,13 +283,13 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str) and value != ""
 
 
-_lock = threading.Lock()  # guards _sources
+_lock = threading.RLock()  # guards _sources; a signal handler may come in again
 _sources: weakref.WeakValueDictionary[Any, TokenSource] = weakref.WeakValueDictionary()
 
 
 def _after_fork() -> None:
     global _lock
-    _lock = threading.Lock()
+    _lock = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):
