@@ -23,14 +23,14 @@ def begin(grant: str, client: str, lineage: str, pair: Pair, rest_until: float =
 def heal(record: Record | None, known: Record | None, now: float, age: float, rest: float) -> Record | None:
     """What we hold is newer than what the store has: a failover or a wipe has lost it (law 11). None: nothing to heal.
 
-    Never over another lineage, and never over a logout. The claim of somebody who refreshes from the older record stays:
-    what that brings is judged by its generation.
+    Never over another lineage, and never over a logout; a lost logout is brought back like any other generation. The
+    claim of somebody who refreshes from the older record stays: what that brings is judged by its generation.
 
     Args:
         age: of the pair that we hold, since the store's clock may be another's now.
         rest: seconds in which the healed record is used but not refreshed.
     """
-    if known is None or known.state in ("logged_out", "revoked"):
+    if known is None:
         return None
     if record is not None and (
         record.lineage != known.lineage
