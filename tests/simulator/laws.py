@@ -104,9 +104,11 @@ class Laws:
         if new.state == "dead" and old.state != "dead":
             self._died(world, exchange, old, new)
 
-    def forgot(self, world: World) -> None:
+    def forgot(self, world: World, dropped: Record | None) -> None:
         """The store is back at an earlier record, or at none."""
         record = world.store.record
+        if dropped and (record is None or record.generation < dropped.generation):
+            world.facts["commit_lost"] += 1
         self.quiet_until = self.unmoved = 0.0
         self.dead_calls = 0
         self.resting = (0.0, 0.0)
@@ -153,8 +155,8 @@ class Laws:
                 exchange.committed = True
         elif isinstance(answer, Denied) and not exchange.told:
             exchange.told = True
-            if answer.kind is not DenialKind.TRANSIENT:
-                return
+            if answer.kind is not DenialKind.TRANSIENT or exchange.client.slept != exchange.slept:
+                return  # a machine that slept counts the back-off from before its sleep: one call too early at most
             if (old.lineage, old.generation) != (exchange.origin.lineage, exchange.origin.generation):
                 return  # there is a newer pair, with a back-off of its own
             self.quiet_since = world.now
@@ -171,9 +173,12 @@ class Laws:
 
     # -- the provider
 
-    def sending(self, world: World, exchange: Exchange) -> None:
+    def passing(self, exchange: Exchange) -> None:
+        """The gate: from here on, the process cannot stop it."""
         if exchange.overtaken:
             raise Violation("I12", "a POST of a refresh token that is known to be spent")
+
+    def sending(self, world: World, exchange: Exchange) -> None:
         since, until = self.resting
         if since < exchange.claimed_at < until and not exchange.ask.force:
             raise Violation("I14", f"a POST of a record that rests for another {until - world.now:.2f} s")
@@ -278,7 +283,7 @@ class Laws:
         excused = facts["lag"] > 1 and record.state == "dead" and usable(world, record)
         if again is not None and setting.grace in ("none", "until_used"):
             excused |= any(each.blamed for each in self.on_wire[again])
-        if setting.grace in ("until_used", "newest_only") and facts["overtaken"]:
+        if setting.grace in ("until_used", "newest_only") and (facts["overtaken"] or facts["commit_lost"]):
             excused = True  # these graces end with the success of another, or end what another got
         died = any(len(several) > 1 and several[-1].lost for several in self.minted.values())
         if setting.grace == "newest_only" and died:
@@ -307,10 +312,10 @@ def _buys(world: World, token: str) -> bool:
 
 
 def _could_have_spoken(world: World, client: Process, exchange: Exchange) -> bool:
-    """Whether a process that holds a newer pair has looked at the store since this was lost, and before it was claimed."""
+    """Whether a process that holds a newer pair has looked at the store since that was lost, and before this was claimed."""
     record, lost_at = client.memory, world.store.forgot_at
     newer = record and record.lineage == exchange.origin.lineage and record.generation > exchange.origin.generation
-    heard = lost_at < client.looked_at < exchange.claimed_at - 0.1 and client.failed_at < lost_at
+    heard = lost_at < client.spoke_at < exchange.claimed_at - 0.1 and client.failed_at < lost_at
     return bool(newer and heard and client.frozen < lost_at)
 
 
