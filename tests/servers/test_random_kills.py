@@ -23,7 +23,6 @@ ALL = [(grace, store) for grace in ("same_pair", "new_pair", "newest_only", "unt
 SOME = [("same_pair", "s"), ("newest_only", "r"), ("until_used", "s"), ("toolkit", "r"), ("toolkit", "s")]
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize(
     ("kinds", "rounds", "workers"),
     [
