@@ -137,7 +137,7 @@ class RedisStore:
         subscriber = self._subscriber()
         while subscriber.alive(key.digest):
             left = end - time.monotonic()
-            if left <= 0 or subscriber.wait(key.digest, min(left, 1.0)):
+            if left <= 0 or subscriber.wait(key.digest, min(left, 0.25)):
                 return
         while True:
             left = end - time.monotonic()
@@ -243,12 +243,12 @@ def _says(error: Exception) -> str:
     for word, words in _WORDS.items():
         if said.startswith(word) or f" {word} " in said[:200]:
             return words
-    kind = type(error).__name__
-    for word, words in (("OutOfMemory", "OOM"), ("ReadOnly", "READONLY"), ("NoPermission", "NOPERM")):
-        if kind.startswith(word):
-            return _WORDS[words]
-    if kind.startswith("Auth"):
-        return _WORDS["WRONGPASS"]
+    kind, kinds = (
+        type(error).__name__,
+        {"OutOfM": "OOM", "ReadOn": "READONLY", "NoPerm": "NOPERM", "Authen": "WRONGPASS"},
+    )
+    if kind[:6] in kinds:
+        return _WORDS[kinds[kind[:6]]]
     return f"it cannot be reached or does not answer in time ({kind})"
 
 
