@@ -243,12 +243,12 @@ def _says(error: Exception) -> str:
     for word, words in _WORDS.items():
         if said.startswith(word) or f" {word} " in said[:200]:
             return words
-    kind, kinds = (
-        type(error).__name__,
-        {"OutOfM": "OOM", "ReadOn": "READONLY", "NoPerm": "NOPERM", "Authen": "WRONGPASS"},
-    )
-    if kind[:6] in kinds:
-        return _WORDS[kinds[kind[:6]]]
+    kind = type(error).__name__
+    for word, words in (("OutOfMemory", "OOM"), ("ReadOnly", "READONLY"), ("NoPermission", "NOPERM")):
+        if kind.startswith(word):
+            return _WORDS[words]
+    if kind.startswith("Auth"):
+        return _WORDS["WRONGPASS"]
     return f"it cannot be reached or does not answer in time ({kind})"
 
 
