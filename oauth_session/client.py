@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import requests
+from urllib3.util import Retry
 
 from .auth import TokenAuth
 from .driver import Store
@@ -17,7 +18,7 @@ from .registration import Registration, Secret, Seed, pair_of
 from .rules import record_json
 from .rules.detection import Detection
 from .rules.record import Record
-from .session import OAuthSession
+from .session import OAuthSession, Timeout
 from .source import TokenSource
 from .stores import open_store
 from .tokens import Token
@@ -99,9 +100,17 @@ class OAuthClient:
     def __repr__(self) -> str:
         return f"<OAuthClient {self._registration.client_id!r}>"
 
-    def session(self, grant_id: str = "default", *, base_url: str | None = None) -> OAuthSession:
-        """A session for one grant, with its own connection pool."""
-        return OAuthSession(base_url=base_url or self._base_url, auth=self._auth(grant_id, base_url))
+    def session(
+        self,
+        grant_id: str = "default",
+        *,
+        base_url: str | None = None,
+        timeout: Timeout = None,
+        retries: Retry | None = None,
+    ) -> OAuthSession:
+        """A session for one grant, with its own connection pool; the arguments are those of `OAuthSession`."""
+        auth = self._auth(grant_id, base_url)
+        return OAuthSession(base_url=base_url or self._base_url, timeout=timeout, retries=retries, auth=auth)
 
     def auth(self, grant_id: str = "default") -> TokenAuth:
         """A door for one grant, to be given as `auth=` to any session or call."""

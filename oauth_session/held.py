@@ -44,8 +44,8 @@ class Held:
 
     def held_back(self, origin: str) -> bool:
         """Whether refusals there are known not to be expiry."""
-        until, step, generation = self.holds.get(origin, (0.0, 0, -1))
-        return step > 0 and generation == self.generation and until > time.monotonic()
+        until, step, generation = self.holds.get(origin, (0.0, 0, 0))
+        return step > 0 and generation <= self.generation and until > time.monotonic()
 
     def on_probation(self, origin: str) -> bool:
         """Whether it was minted a moment ago because of a refusal there."""
@@ -95,22 +95,26 @@ class Memory:
     def remake(self) -> None:
         """In a forked child a lock may be held by a thread that is not there."""
         self.offering = False
-        self._lock = threading.RLock()  # guards held, _published and _next_look
-        self._look_lock = threading.Lock()  # held by the one caller that looks at the store
+        self._lock = threading.RLock()  # guards held, _published, _told and _next_look
 
     def current(self) -> Held | None:
         """What is held, after a look at the store if the last one is longer ago than the freshness bound (law 14)."""
-        if self.held is not None and time.monotonic() >= self._next_look and self._look_lock.acquire(blocking=False):
-            told, self._told = self._told, False
+        if self.held is not None and time.monotonic() >= self._next_look and (told := self._turn()) is not None:
             try:
-                self._postpone(policy.FRESHNESS)
                 if told or not self._ledger.store.is_told(self._ledger.key):
                     self.look()
             except StoreError:  # what is in memory goes on being used (law 13), and what we were told stays unread
-                self._told, self._next_look = told, time.monotonic() + policy.FRESHNESS
-            finally:
-                self._look_lock.release()
+                self._told, self._next_look = told or self._told, time.monotonic() + policy.FRESHNESS
         return self.held
+
+    def _turn(self) -> bool | None:
+        """Whether the store has told us something; None: another caller looks. Who puts the next look off, looks."""
+        with self._lock:
+            if time.monotonic() < self._next_look:
+                return None
+            told, self._told = self._told, False
+            self._postpone(policy.FRESHNESS)
+            return told
 
     def attend(self) -> None:
         """Be told by the store from now on, once in each process."""

@@ -197,9 +197,10 @@ class Registration:
             source = _sources.get(name)
             if source is None:
                 box = SeedBox(store, grant_id)
-                ledger, endpoint = Ledger(store, key), TokenEndpoint(self.token_session, self.refresh.token_timeout)
+                ledger = Ledger(store, key, reusable=self.refresh.rotation == "none")
+                endpoint = TokenEndpoint(self.token_session, self.refresh.token_timeout)
                 grant = Grant(grant_id, self.identity, self.request, box, self.needs_refresh_token)
-                source = _sources[name] = TokenSource(grant, ledger, endpoint, self.refresh, self.listener)
+                source = _sources.setdefault(name, TokenSource(grant, ledger, endpoint, self.refresh, self.listener))
             assert isinstance(source.grant.seeds, SeedBox)
             source.grant.seeds.add(seeds)
         return source
@@ -235,8 +236,8 @@ class SeedBox:
             if value is not None:
                 pairs.append(pair_of(value, now))
         left = self._store.inherited(self._grant_id)
-        if left is not None:
-            pairs.append(_inherited(left, self._grant_id, now))
+        if left is not None and (pair := _inherited(left, self._grant_id, now)) is not None:
+            pairs.append(pair)
         return pairs
 
 
@@ -263,11 +264,13 @@ def pair_of(value: Token | Mapping[str, Any], now: float, *, just_issued: bool =
     return Pair.of(Token.from_mapping(value), now)
 
 
-def _inherited(text: str, grant_id: str, now: float) -> Pair:
+def _inherited(text: str, grant_id: str, now: float) -> Pair | None:
     try:
         value = json.loads(text)
         if not isinstance(value, dict):
             raise ValueError
+        if "generation" in value and "refresh_token" not in value:
+            return None  # our own mirror of the access token: the export key may be the same
         return pair_of(value, now)
     except (ValueError, ConfigurationError):
         raise StoreError(
@@ -280,13 +283,13 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str) and value != ""
 
 
-_lock = threading.Lock()  # guards _sources
+_lock = threading.RLock()  # guards _sources; a signal handler may come in again
 _sources: weakref.WeakValueDictionary[Any, TokenSource] = weakref.WeakValueDictionary()
 
 
 def _after_fork() -> None:
     global _lock
-    _lock = threading.Lock()
+    _lock = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):

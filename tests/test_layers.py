@@ -33,9 +33,11 @@ RANKS = {
     "rules.protocol": 1.2,
     "rules.outcomes": 1.2,
     # the world
+    "forks": 1.9,
     "endpoint": 2.0,
     "stores.memory": 2.0,
     "stores.sqlite": 2.0,
+    "stores.redis_client": 2.0,
     "stores.redis_push": 2.0,
     "stores.redis": 2.05,
     "stores": 2.1,

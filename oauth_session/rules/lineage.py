@@ -47,6 +47,16 @@ def heal(record: Record | None, known: Record | None, now: float, age: float, re
     return replace(known, pair=pair, claim=claim, attempt=None, rest_until=now + rest, retry_at=0.0)
 
 
+def left_behind(record: Record) -> Record:
+    """What a forked child keeps of a grant in memory: a refresh token that rotates has one master, and that is the parent."""
+    if record.pair.refresh_token is None or (record.generation and not record.is_rotated()):
+        return record
+    says = "the refresh token stayed with the parent of this fork: give store= a file or Redis, or rotation='none'"
+    return replace(
+        record, pair=replace(record.pair, refresh_token=None), spare=None, claim=None, attempt=None, error=says
+    )
+
+
 def reseed(record: Record, pair: Pair) -> Record:
     """A dead record taken over by a seed that it has never seen (law 16). The generation never goes down."""
     name = pair.fingerprint()

@@ -109,6 +109,7 @@ def held_up(siege: Siege) -> None:
     assert not wrong, "\n".join([*wrong[:40], siege.report()])
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(120)
 def test_one_fault_after_the_other(make_oauth_provider: MakeProvider, tmp_path: Path, keep: ExitStack) -> None:
     """Laws 2 to 13: no grant is lost, none comes back, no refresh is made twice, valid tokens go on, no call hangs."""
@@ -140,6 +141,7 @@ def test_thirty_two_workers(make_oauth_provider: MakeProvider, tmp_path: Path, k
 DEPLOYMENTS: list[type[Sentinels] | type[Cluster]] = [Sentinels, Cluster]
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(120)
 def test_a_failover_that_loses_a_commit(make_oauth_provider: MakeProvider, tmp_path: Path) -> None:
     """Law 11: the replica that takes over has not seen the last commits; whoever holds the newer pair writes it back."""
