@@ -219,10 +219,12 @@ class TokenSource:
 
     def _announce(self, flight: Flight, ending: Ending) -> None:
         """Law 10: the waiters go on with what is in memory, while the worker keeps offering it to the store."""
+        self._memory.offering = True
         self._memory.written(ending.seen)
         self._end(flight, ending)
 
     def _land(self, flight: Flight, ending: Ending) -> None:
+        self._memory.offering = False
         self._memory.written(ending.seen)
         with self._lock:
             if self._flight is flight:

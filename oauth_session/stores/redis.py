@@ -134,7 +134,7 @@ class RedisStore:
         subscriber = self._subscriber()
         while subscriber.alive(key.digest):
             left = end - time.monotonic()
-            if left <= 0 or subscriber.wait(key.digest, min(left, 1.0)):
+            if left <= 0 or subscriber.wait(key.digest, min(left, 0.25)):
                 return
         while True:
             left = end - time.monotonic()
