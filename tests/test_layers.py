@@ -49,6 +49,7 @@ RANKS = {
     "auth": 4.0,
     "adapter": 4.1,
     # the root
+    "seeds": 4.9,
     "registration": 5.0,
     "session": 5.1,
     "client": 5.2,
