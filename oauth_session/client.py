@@ -210,10 +210,8 @@ class OAuthClient:
         return Guard.of(self._base_url, self._origins, self._registration.allow_http)
 
     def _auth(self, grant_id: str, base_url: str | None) -> TokenAuth:
-        if base_url is None:
-            guard = self._guard
-        else:
-            guard = Guard.of(base_url, self._origins, self._registration.allow_http)
+        allow_http = self._registration.allow_http
+        guard = self._guard if base_url is None else Guard.of(base_url, self._origins, allow_http)
         where = (base_url or self._base_url, self._origins)
         return self._registration.door(self._source(grant_id), guard, *where, self._seeds)
 

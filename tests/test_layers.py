@@ -56,6 +56,7 @@ RANKS = {
     "": 6.0,
     "testing.stores": 5.0,
     "testing.answers": 5.0,
+    "testing.cassettes": 5.0,
     "testing.faults": 5.1,
     "testing.model": 5.1,
     "testing.wire": 5.05,
