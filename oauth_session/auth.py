@@ -74,7 +74,12 @@ class TokenAuth(AuthBase):
     def within(self, guard: Guard) -> TokenAuth:
         """The same door for other origins."""
         return TokenAuth(
-            self.source, guard, self.detection, grant_id=self.grant_id, listener=self._listener, remake=None
+            self.source,
+            guard,
+            self.detection,
+            grant_id=self.grant_id,
+            listener=self._listener,
+            remake=lambda: (TokenAuth.within, (self, guard)),
         )
 
     # -- attach ------------------------------------------------------------------------------------------------------

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 from . import policy
 from .endpoint import Exchange
 from .errors import StoreError
+from .rules import lineage, record_json
 from .rules import record as change
-from .rules import record_json
 from .rules.effects import (
     Announce,
     Bring,
@@ -91,10 +91,14 @@ class Endpoint(Protocol):
 
 
 class Ledger:
-    """One grant's record in its store: texts become records here, and the store's clock is carried on between looks."""
+    """One grant's record in its store: texts become records here, and the store's clock is carried on between looks.
 
-    def __init__(self, store: Store, key: GrantKey) -> None:
-        self.store, self.key = store, key
+    Args:
+        reusable: the refresh token may be used on both sides of a fork, since it does not rotate.
+    """
+
+    def __init__(self, store: Store, key: GrantKey, reusable: bool = False) -> None:
+        self.store, self.key, self._reusable = store, key, reusable
         self.written = ""  # the last revision that we have tried to write
 
     def load(self) -> Seen:
@@ -119,7 +123,7 @@ class Ledger:
         except record_json.DamagedRecord:
             if not mend:
                 raise
-            seen = Seen(None, *self.store.load(self.key)[1:])
+            seen = Seen(None, *self.store.load(self.key)[1:3])
         while (record := step(seen.record, seen.now)) is not None:
             done, seen = self.swap(seen.revision, record)
             if done:
@@ -134,6 +138,8 @@ class Ledger:
     def _seen(self, snapshot: Snapshot) -> Seen:
         name = f"grant {self.key.grant_id!r} in the {self.store.name} store"
         record = None if snapshot.text is None else record_json.load(snapshot.text, name)
+        if record and snapshot.forked and not self._reusable:
+            record = lineage.left_behind(record)
         return Seen(record, snapshot.revision, snapshot.now)
 
 
@@ -162,7 +168,7 @@ class Driver:
         self._build, self._seeds, self._announce = build, seeds, announce
         self.trouble: Exception | None = None  # what the user's own code raised
         self._exit_by = time.monotonic() + policy.EXIT_PATIENCE
-        self._asked = 0.0  # monotonic, just before the last swap: its answer's clock is no older
+        self._asked = _clocks()  # just before the last swap: its answer's clock is no older
 
     def run(self, renewal: Renewal) -> Ending:
         """Drive to the end."""
@@ -190,7 +196,7 @@ class Driver:
             case Load():
                 return self._ledger.load()
             case Swap(revision, record):
-                self._asked = time.monotonic()
+                self._asked = _clocks()
                 return self._ledger.swap(revision, record)
             case Sleep(revision, seconds):
                 return self._ledger.sleep(revision, seconds)
@@ -222,13 +228,19 @@ class Driver:
             return Posted(Silence.NOT_SENT, seen, type(error).__name__)
         exchange = self._endpoint.begin(request, lease.holds)
         end = time.monotonic() + self._endpoint.timeout
-        if _started(exchange):
+        try:
+            threading.Thread(target=exchange.run, name="oauth-session-post", daemon=False).start()
+        except RuntimeError:  # the interpreter is ending and starts no thread: nobody beats, so claim it all at once
+            seen = self._beat(seen, lease, self._endpoint.timeout + policy.LEASE)
+            exchange.run()
+        else:
             while not exchange.finished.wait(max(0.0, min(policy.HEARTBEAT, end - time.monotonic()))):
                 if time.monotonic() >= end:
                     exchange.abort(f"no complete answer within {self._endpoint.timeout:g} s")
                     exchange.finished.wait(1.0)  # what hangs in a name look-up is left behind: it can write no more
                     break
                 seen = self._beat(seen, lease)
+        seen = seen._replace(now=lease.now())  # the last heartbeat may be long ago: a back-off counts from the answer
         if exchange.answer is not None:
             answer = read_token_response(*exchange.answer, request.secrets)
             return Posted(answer, seen)
@@ -236,13 +248,13 @@ class Driver:
             return Posted(Silence.CLAIM_LOST, seen)
         return Posted(Silence.CUT_OFF if exchange.sent else Silence.NOT_SENT, seen, exchange.reason)
 
-    def _beat(self, seen: Seen, lease: _Lease) -> Seen:
+    def _beat(self, seen: Seen, lease: _Lease, seconds: float = policy.LEASE) -> Seen:
         """One heartbeat. A claim that is lost closes the gate; an answer under way may still come (law 7)."""
-        while seen.record is not None:
-            record = change.beat(seen.record, lease.by, lease.now())
+        while seen.record is not None and lease.covers(seen.record):
+            record = change.beat(seen.record, lease.by, lease.now(), seconds)
             if record is None:
                 break
-            asked = time.monotonic()
+            asked = _clocks()
             try:
                 done, seen = self._ledger.swap(seen.revision, record)
             except StoreError:
@@ -254,35 +266,35 @@ class Driver:
         return seen
 
 
+def _clocks() -> tuple[float, float]:
+    return time.monotonic(), time.time()
+
+
 class _Lease:
     """Until when the claim is surely ours, on this machine's clocks; the wall clock notices a suspended machine."""
 
-    def __init__(self, seen: Seen, asked: float) -> None:
-        self.by = seen.record.claim.by if seen.record and seen.record.claim else ""
+    def __init__(self, seen: Seen, asked: tuple[float, float]) -> None:
+        assert seen.record is not None
+        self._origin = seen.record
+        self.by = seen.record.claim.by if seen.record.claim else ""
         self.renew(seen, asked)
 
-    def renew(self, seen: Seen, asked: float) -> None:
+    def renew(self, seen: Seen, asked: tuple[float, float]) -> None:
         claim = seen.record.claim if seen.record else None
         left = claim.until - seen.now if claim else 0.0
-        self._now, self._at = seen.now, asked
-        self._end, self._wall_end = asked + left, time.time() - (time.monotonic() - asked) + left
+        self._now, self._at = seen.now, asked[0]
+        self._end, self._wall_end = asked[0] + left, asked[1] + left
 
     def now(self) -> float:
         """The store's clock, carried on."""
         return self._now + time.monotonic() - self._at
+
+    def covers(self, record: Record) -> bool:
+        """Whether it is for this generation: a late commit leaves our claim, but what we would present is spent."""
+        return (record.lineage, record.generation) == (self._origin.lineage, self._origin.generation)
 
     def lose(self) -> None:
         self._end = 0.0
 
     def holds(self) -> bool:
         return time.monotonic() < self._end and time.time() < self._wall_end
-
-
-def _started(exchange: Exchange) -> bool:
-    """Run the exchange on its own thread; False when it had to run right here, since the interpreter is ending."""
-    try:
-        threading.Thread(target=exchange.run, name="oauth-session-post", daemon=False).start()
-    except RuntimeError:
-        exchange.run()
-        return False
-    return True

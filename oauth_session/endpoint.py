@@ -73,9 +73,7 @@ class Exchange:
         """Send and read; never raises."""
         token = _current.set(self)
         try:
-            answer = self._send()
-            if not self._aborted:
-                self.answer = answer
+            self.answer = self._send()  # an answer that is complete after all is never dropped
         except _GateClosed:
             self.refused = True
         except Exception as error:
@@ -109,6 +107,7 @@ class _Watched(HTTPConnection):
     """A connection that passes the exchange's gate before it writes, and does not outlive its freshness."""
 
     _used = 0.0
+    _connecting = False
 
     @property
     def is_connected(self) -> bool:
@@ -118,12 +117,16 @@ class _Watched(HTTPConnection):
         exchange = _current.get()
         if exchange is not None:
             exchange._connection = self
-        super().connect()
+        self._connecting = True  # what is written to a proxy now is no token request
+        try:
+            super().connect()
+        finally:
+            self._connecting = False
         self._used = time.monotonic()
 
     def send(self, data: Any) -> None:
         exchange = _current.get()
-        if exchange is not None:
+        if exchange is not None and not self._connecting:
             exchange._connection = self
             if self.sock is None:
                 self.connect()

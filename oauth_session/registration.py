@@ -205,11 +205,10 @@ class Registration:
             if source is None:
                 box = SeedBox(store, grant_id)
                 whom = (self.token_session, self.refresh.token_timeout)
-                endpoint = _endpoints.get(whom)
-                if endpoint is None:
-                    endpoint = _endpoints[whom] = TokenEndpoint(*whom)
+                endpoint = _endpoints.get(whom) or _endpoints.setdefault(whom, TokenEndpoint(*whom))
+                ledger = Ledger(store, key, reusable=self.refresh.rotation == "none")
                 grant = Grant(grant_id, self.identity, self.request, box, self.needs_refresh_token)
-                source = _sources[name] = TokenSource(grant, Ledger(store, key), endpoint, self.refresh, self.listener)
+                source = _sources.setdefault(name, TokenSource(grant, ledger, endpoint, self.refresh, self.listener))
             assert isinstance(source.grant.seeds, SeedBox)
             source.grant.seeds.add(seeds)
         return source
@@ -239,14 +238,14 @@ def _remade(
     return registration.auth(grant_id, base_url=base_url, origins=origins, seeds=seeds, carried=carried)
 
 
-_lock = threading.Lock()  # guards the two tables
+_lock = threading.RLock()  # guards the two tables; a signal handler may come in again
 _endpoints: weakref.WeakValueDictionary[Any, TokenEndpoint] = weakref.WeakValueDictionary()
 _sources: weakref.WeakValueDictionary[Any, TokenSource] = weakref.WeakValueDictionary()
 
 
 def _after_fork() -> None:
     global _lock
-    _lock = threading.Lock()
+    _lock = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):

@@ -33,8 +33,8 @@ class SeedBox:
             if value is not None:
                 pairs.append(pair_of(value, now))
         left = self._store.inherited(self._grant_id)
-        if left is not None:
-            pairs.append(_inherited(left, self._grant_id, now))
+        if left is not None and (pair := _inherited(left, self._grant_id, now)) is not None:
+            pairs.append(pair)
         return pairs
 
 
@@ -61,11 +61,13 @@ def pair_of(value: Token | Mapping[str, Any], now: float, *, just_issued: bool =
     return Pair.of(Token.from_mapping(value), now)
 
 
-def _inherited(text: str, grant_id: str, now: float) -> Pair:
+def _inherited(text: str, grant_id: str, now: float) -> Pair | None:
     try:
         value = json.loads(text)
         if not isinstance(value, dict):
             raise ValueError
+        if "generation" in value and "refresh_token" not in value:
+            return None  # our own mirror of the access token: the export key may be the same
         return pair_of(value, now)
     except (ValueError, ConfigurationError):
         raise StoreError(

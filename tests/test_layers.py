@@ -37,6 +37,7 @@ RANKS = {
     "endpoint": 2.0,
     "stores.memory": 2.0,
     "stores.sqlite": 2.0,
+    "stores.redis_client": 2.0,
     "stores.redis_push": 2.0,
     "stores.redis": 2.05,
     "stores": 2.1,

@@ -147,7 +147,7 @@ class Silence(enum.Enum):
 
 
 class Posted(NamedTuple):
-    """The answer, the record as the last heartbeat left it, and when the request left on the store's clock."""
+    """The answer, the record as the last heartbeat left it, and in `seen.now` the store's clock at the answer."""
 
     answer: Granted | Denied | Silence
     seen: Seen

@@ -8,6 +8,7 @@ everybody polls.
 from __future__ import annotations
 
 import contextlib
+import random
 import socket
 import threading
 import time
@@ -22,8 +23,8 @@ from ..forks import LISTENS, hush_before
 SHARDS = 1024
 PING = 1.0  # seconds between two pings
 SILENCE = 2.5  # seconds without any sign of life, after which it is dead
-START = 0.5  # seconds that a new connection may take until it answers
-RETRY = 1.0  # seconds between two connections
+START = 0.5  # seconds that a connection may take until it answers, at the start or after it was lost
+RETRY = 0.3  # seconds between two connections: well below the rest of a record that was brought back
 
 
 def shard_of(prefix: str, digest: str) -> str:
@@ -93,11 +94,12 @@ class Subscriber:
         return time.monotonic() - self._heard < SILENCE and shard_of(self._prefix, digest) in self._subscribed
 
     def hears(self) -> bool:
-        """Whether the connection has answered lately; just after its start it is given a moment."""
+        """Whether the connection has answered lately; after its start, or while it is made anew, it is given a moment."""
         self._listens()
         with self._told:
-            self._told.wait_for(lambda: self._heard > 0, max(0.0, self._started + START - time.monotonic()))
-        return time.monotonic() - self._heard < SILENCE
+            return self._told.wait_for(
+                lambda: time.monotonic() - self._heard < SILENCE, max(0.0, self._started + START - time.monotonic())
+            )
 
     def looks(self, digest: str) -> None:
         """The grant is looked at now; `wait` waits for what is told from here on."""
@@ -116,16 +118,23 @@ class Subscriber:
 
     def _listen(self, hushed: threading.Event) -> None:
         while not hushed.is_set() and self._still_wanted():
-            with contextlib.suppress(RedisError, OSError, ValueError), self._client.pubsub() as pubsub:
+            with contextlib.suppress(RedisError, OSError, ValueError), self._connect() as pubsub:
                 self._pubsub = pubsub
                 self._follow(pubsub, hushed)
             if not hushed.is_set():
                 self._subscribed = frozenset()
             hushed.wait(RETRY)
+            if self._heard:  # not where it was refused from the first, as by an ACL
+                self._started = time.monotonic()
+
+    def _connect(self) -> Any:
+        """In a Cluster any node tells what is published at another; by itself redis-py would insist on one that may be dead."""
+        nodes = self._client.get_primaries() if hasattr(self._client, "get_primaries") else ()
+        return self._client.pubsub(node=random.choice(nodes)) if nodes else self._client.pubsub()
 
     def _follow(self, pubsub: Any, hushed: threading.Event) -> None:
         subscribed: set[str] = set()
-        pinged = time.monotonic()
+        began = pinged = time.monotonic()
         while not hushed.is_set() and self._still_wanted():
             fresh = self._wanted - subscribed
             if fresh:
@@ -140,7 +149,7 @@ class Subscriber:
                 with self._told:
                     self._heard = now
                     self._told.notify_all()
-            elif now - self._heard > SILENCE and self._subscribed:
+            elif now - max(self._heard, began) > SILENCE:  # also where not even the first answer comes
                 return
             if now - pinged >= PING and subscribed:
                 pubsub.ping()

@@ -161,7 +161,7 @@ class SQLiteStore:
             os.chmod(self.path, 0o600)
         connection = sqlite3.connect(self.path, timeout=STORE_TIMEOUT, isolation_level=None, check_same_thread=False)
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
+            self._write_ahead(connection)
             connection.execute("PRAGMA synchronous = FULL")  # a rotated refresh token must outlive a power cut
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version > SCHEMA:
@@ -176,6 +176,18 @@ class SQLiteStore:
             connection.close()
             raise
         return connection
+
+    def _write_ahead(self, connection: sqlite3.Connection) -> None:
+        """WAL mode; SQLite's own timeout does not hold for this one statement, so two that make the file would clash."""
+        end = time.monotonic() + STORE_TIMEOUT
+        while True:
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= end:
+                    raise
+            time.sleep(_POLL_FIRST)
 
     def _error(self, error: Exception) -> StoreError:
         says = (

@@ -1,0 +1,160 @@
+"""Claims, attempts and pairs: small faults that the simulator found, each held down."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from oauth_session import driver, policy
+from oauth_session.driver import Driver, Ledger
+from oauth_session.endpoint import Answer, Exchange
+from oauth_session.policy import RefreshPolicy
+from oauth_session.rules import lineage, protocol
+from oauth_session.rules import record as change
+from oauth_session.rules.effects import Ask, Outcome, Post, Posted, Seen, Swap, Terms
+from oauth_session.rules.protocol import Do
+from oauth_session.rules.record import Pair, Record
+from oauth_session.rules.token_request import TokenRequest
+from oauth_session.rules.token_response import read_token_response
+from oauth_session.stores import MemoryStore
+from oauth_session.stores.values import GrantKey
+
+NOW = 1_750_000_000.0
+PAIR = Pair("at-1", "rt-1", issued_at=NOW, lifetime=60.0)
+RECORD = lineage.begin("g", "c", "lineage", PAIR)
+ASK = Ask(("lineage", 0))
+TERMS = Terms("ffff0000", RefreshPolicy(), RECORD)
+
+
+@pytest.mark.parametrize("ahead", [0.0, 0.001, 2.0])
+def test_a_claim_a_little_longer_than_a_lease_is_waited_for(ahead: float) -> None:
+    """Law 12: a holder whose idea of the store's clock is ahead, by a slow command, keeps its claim."""
+    record = change.claim(RECORD, "rival", NOW + ahead)
+    assert protocol.decide(record, NOW, ASK, TERMS).do is Do.WAIT
+
+
+def test_a_claim_from_before_the_clock_was_set_back_is_taken_over() -> None:
+    """Law 12: nobody waits an hour for a claim that reaches far beyond a lease."""
+    record = change.claim(RECORD, "rival", NOW + 3600)
+    assert protocol.decide(record, NOW, ASK, TERMS).do is Do.CLAIM
+
+
+def test_who_has_lost_the_claim_does_not_shorten_the_back_off() -> None:
+    """Law 9: a Retry-After that a rival has brought stands, whoever gives up after it."""
+    record = replace(RECORD, retry_at=NOW + 60)
+    assert change.release(record, "loser", NOW, outcome="transient", wait=1.0).retry_at == NOW + 60
+
+
+def test_a_late_commit_takes_a_rivals_attempt_away() -> None:
+    """Law 5: attempts at the refresh token before do not count against the new one, which was never presented."""
+    first = change.claim(RECORD, "first", NOW)
+    both = change.claim(first, "second", NOW + 6)
+    done = change.commit(both, "first", first, Pair("at-2", "rt-2"), None, NOW + 7)
+    assert done is not None
+    assert done.claim is not None
+    assert protocol.decide(done, NOW + 20, Ask(("lineage", 1)), TERMS).do is Do.CLAIM
+    again = change.claim(done, "third", NOW + 20)
+    assert protocol.decide(again, NOW + 30, Ask(("lineage", 1)), TERMS).do is Do.CLAIM
+
+
+class Slow:
+    """An endpoint that does `what` once the request is due, and then answers 503."""
+
+    timeout = 20.0
+
+    def __init__(self, what: Callable[[Callable[[], bool]], None]) -> None:
+        self.what = what
+
+    def begin(self, request: TokenRequest, may_write: Callable[[], bool]) -> Exchange:
+        def send() -> Answer:
+            self.what(may_write)
+            return Answer(503, {}, json.dumps({"error": "temporarily_unavailable"}).encode())
+
+        return Exchange(send, may_write)
+
+
+def refresh(ledger: Ledger, what: Callable[[Callable[[], bool]], None]) -> Record:
+    """One renewal of a record that is stored first."""
+    ledger.swap("", replace(RECORD, pair=replace(PAIR, issued_at=time.time())))
+    request = TokenRequest("https://auth.example.com/token", {}, b"")
+    runs = Driver(ledger, Slow(what), lambda pair: request, lambda now: [], lambda ending: None)
+    assert runs.run(protocol.renewal(ASK, TERMS)).outcome is Outcome.TRANSIENT
+    record = ledger.load().record
+    assert record is not None
+    return record
+
+
+def test_the_back_off_counts_from_the_answer() -> None:
+    """Law 9: what was waited for the answer is not taken off the back-off."""
+    ledger = Ledger(MemoryStore(), GrantKey("00", "g"))
+    answered = []
+
+    def slowly(may_write: Callable[[], bool]) -> None:
+        time.sleep(0.7)  # less than a heartbeat: no look at the store meanwhile
+        answered.append(time.time())
+
+    assert refresh(ledger, slowly).retry_at >= answered[0] + policy.BACKOFF_FIRST / 2
+
+
+def test_a_commit_meanwhile_closes_the_gate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Law 4: who holds a claim of a generation that is over, by a late commit, does not write to the socket."""
+    monkeypatch.setattr(policy, "HEARTBEAT", 0.02)
+    ledger = Ledger(MemoryStore(), GrantKey("00", "g"))
+    closed = threading.Event()
+
+    def late_commit(may_write: Callable[[], bool]) -> None:
+        assert may_write()
+        ledger.update(
+            lambda record, now: record and replace(record, generation=record.generation + 1, pair=replace(PAIR))
+        )
+        end = time.monotonic() + 2
+        while time.monotonic() < end:
+            if not may_write():
+                closed.set()
+                return
+            time.sleep(0.01)
+
+    refresh(ledger, late_commit)
+    assert closed.is_set()
+
+
+def test_a_wiped_record_that_is_written_again_rests() -> None:
+    """Law 11: a failure that finds the store wiped leaves a record that others may heal before it is refreshed."""
+    terms = replace(TERMS, rest=5.0)
+    run = protocol.renewal(ASK, terms)
+    next(run)
+    claim = run.send(Seen(RECORD, "r0", NOW))
+    assert isinstance(claim, Swap)
+    seen = Seen(claim.record, "r1", NOW)
+    assert isinstance(run.send((True, seen)), Post)
+    answer = read_token_response(503, {}, b"")
+    written = run.send(Posted(answer, Seen(None, "", NOW + 1)))
+    assert isinstance(written, Swap)
+    assert written.record.rest_until == NOW + 6
+
+
+def test_one_refusal_does_not_cost_the_pair_that_has_a_spare() -> None:
+    """Law 8: a lagging replica refuses the good pair once; the spare is tried, refused, and the pair asked again."""
+    good, bad = Pair("at-3", "rt-3"), Pair("at-2", "rt-2")
+    record = replace(RECORD, pair=good, spare=bad)
+    for pair, waits in ((bad, False), (good, True)):
+        record = change.doubt(change.claim(record, "me", NOW), "me", NOW, "invalid_grant")
+        assert (record.state, record.pair) == ("live", pair)
+        assert (record.retry_at > NOW) is waits
+    record = change.doubt(change.claim(record, "me", NOW), "me", NOW, "invalid_grant")
+    assert (record.state, record.pair) == ("dead", good)
+
+
+def test_a_machine_that_sleeps_before_the_claims_reply_has_lost_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Law 4: the monotonic clock stands still in a suspended machine, so the wall clock of before the claim counts."""
+    wall = [1000.0]
+    monkeypatch.setattr(driver, "time", SimpleNamespace(monotonic=lambda: 50.0, time=lambda: wall[0]))
+    asked = driver._clocks()
+    wall[0] += 60
+    assert not driver._Lease(Seen(change.claim(RECORD, "me", NOW), "r1", NOW), asked).holds()
