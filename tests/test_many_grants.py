@@ -93,9 +93,11 @@ def test_memory_is_bounded(
     try:
         for number in range(recent):
             client.put(f"g{number}", token)
+        gc.collect()
         full = tracemalloc.get_traced_memory()[0]
         for number in range(recent, recent * (times + 1)):
             client.put(f"g{number}", token)
+        gc.collect()
         after = tracemalloc.get_traced_memory()[0]
     finally:
         tracemalloc.stop()
