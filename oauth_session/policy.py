@@ -25,6 +25,7 @@ CONFIRM = 1.0  # invalid_grant is asked again after this: replicas lag (gitlab#5
 HOLD_FIRST, HOLD_MOST = 30.0, 900.0
 PROBATION = 2.0  # a token minted for a refusal is not refreshed for the same one before its replay can have told
 SEEDS_REMEMBERED = 16
+RECENT = 1000  # grants that a client keeps in memory
 
 
 def random_name() -> str:
