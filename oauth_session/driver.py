@@ -207,7 +207,9 @@ class Driver:
             case Pause(seconds):
                 self._pause(seconds)
             case Announce(ending):
-                self._announce(ending)
+                assert ending.seen is not None
+                aged = time.monotonic() - self._asked[0]  # while the store kept us waiting
+                self._announce(ending._replace(seen=ending.seen._replace(now=ending.seen.now + aged)))
         return None
 
     def _pause(self, seconds: float) -> None:

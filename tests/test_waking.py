@@ -293,7 +293,7 @@ def test_a_store_that_is_away_for_longer_than_the_lease(
     make_oauth_provider: MakeProvider, make_client: MakeClient, server: RedisServer
 ) -> None:
     """Laws 5 and 10: the holder lives, with a pair that it cannot commit; who finds its lease lapsed lets it speak first."""
-    provider = make_oauth_provider(lifetime=2.0)
+    provider = make_oauth_provider(lifetime=4.0)
     ours, theirs = two(make_client, provider, server.url)
     ours.put("g", provider.issue())
     sessions = ours.session("g"), theirs.session("g")
@@ -301,11 +301,11 @@ def test_a_store_that_is_away_for_longer_than_the_lease(
         assert session.get("me").status_code == 200
     provider.token_latency = 0.6
     provider.expire()
-    pause, resume = threading.Timer(0.3, server.pause), threading.Timer(6.3, server.resume)
+    pause, resume = threading.Timer(0.3, server.pause), threading.Timer(11.0, server.resume)
     pause.start()
     resume.start()
     assert sessions[0].get("me").status_code == 200  # with what nobody else has
-    time.sleep(2.0)
+    time.sleep(3.0)
     began = time.monotonic()
     with pytest.raises(StoreError):
         ours.token("g")  # nobody waits for the store for long
