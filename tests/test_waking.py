@@ -277,10 +277,15 @@ def test_what_was_committed_while_nobody_heard_is_found(
     """Law 12: who has subscribed again looks again, also at a grant that it has never written; nothing else tells it."""
     ours, theirs = make_client(provider, store=server.url), make_client(provider, store=server.url + "?client_name=b")
     ours.put("g", provider.issue())
+    session = theirs.session("g")  # a source lives no longer than who uses it
     theirs.token("g")
-    time.sleep(0.3)  # it listens
+    ledger = session.auth.source.ledger
+    end = time.monotonic() + 5
+    while not ledger.store.is_told(ledger.key):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    time.sleep(0.1)  # and what it was told at first has been said
     theirs.token("g")
-    ledger = theirs.session("g").auth.source.ledger
     subscriber = ledger.store._subscriber()
     with monkeypatch.context() as deaf:
         deaf.setattr(subscriber, "_hear", lambda message: None)
