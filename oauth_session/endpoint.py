@@ -31,6 +31,12 @@ IDLE_MOST = 5.0  # seconds; an older connection may be closed at the other end j
 ANSWER_MOST = 1 << 20  # bytes; no token response is that long
 
 
+# requests' own, whatever has taken the place of that name: a cache must not answer for the token endpoint
+_Session: type[requests.Session] = next(
+    kind for kind in requests.Session.__mro__ if kind.__module__ == "requests.sessions"
+)
+
+
 class Answer(NamedTuple):
     """A complete answer of the token endpoint."""
 
@@ -224,7 +230,7 @@ class TokenEndpoint:
 
 
 def _plain_session() -> requests.Session:
-    session = requests.Session()
+    session = _Session()
     session.headers["User-Agent"] = f"oauth-session/{__version__}"
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     for scheme in ("http://", "https://"):

@@ -67,7 +67,7 @@ def held_of(record: Record, now: float, rules: RefreshPolicy, needs_refresh_toke
     if lifetime is not None and rules.margin is not None:
         usable = rules.expired_after(lifetime)
         renewable = record.pair.refresh_token is not None or not needs_refresh_token
-        fresh = rules.stale_after(lifetime) if renewable and not record.settled else usable
+        fresh = rules.renewed_after(lifetime) if renewable and not record.settled else usable
     holds = {o: (mono + h.until - now, h.step, h.generation) for o, h in record.holds.items()}
     return Held(token, record.lineage, record.generation, fresh, usable, (mono - age, wall - age), holds)
 
@@ -113,7 +113,7 @@ class Memory:
             if time.monotonic() < self._next_look:
                 return None
             told, self._told = self._told, False
-            self._postpone(policy.FRESHNESS)
+            self._postpone(policy.FRESHNESS / 2)  # if push lives now and falls silent at once, that is noticed in time
             return told
 
     def attend(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import secrets
 from dataclasses import dataclass
 from typing import Literal
@@ -26,6 +27,7 @@ CONFIRM = 1.0  # invalid_grant is asked again after this: replicas lag (gitlab#5
 HOLD_FIRST, HOLD_MOST = 30.0, 900.0
 PROBATION = 2.0  # a token minted for a refusal is not refreshed for the same one before its replay can have told
 SEEDS_REMEMBERED = 16
+RECENT = 1000  # grants that a client keeps in memory
 
 
 def random_name() -> str:
@@ -69,6 +71,14 @@ class RefreshPolicy:
     def stale_after(self, lifetime: float) -> float:
         """The age at which a token of this lifetime is renewed in advance."""
         return lifetime - min(self.margin or 0.0, lifetime / 4)
+
+    def renewed_after(self, lifetime: float) -> float:
+        """The age at which one process begins to renew it in advance.
+
+        Spread over the first half of the advisory window: those who hold one token do not march in step.
+        """
+        first, last = self.stale_after(lifetime), self.expired_after(lifetime)
+        return first + (last - first) / 2 * random.random()
 
     def expired_after(self, lifetime: float) -> float:
         """The age at which a token of this lifetime is no longer sent: a tenth of the margin before its end."""

@@ -18,10 +18,11 @@ from .errors import ConfigurationError
 from .events import Listener
 from .forks import part_after
 from .policy import RefreshPolicy
-from .registration import Registration, Secret, Seed
+from .registration import Registration, Secret
 from .rules.detection import Detection
 from .rules.flow import HEADER
 from .rules.origins import origin_of
+from .seeds import Seed
 
 Timeout = float | tuple[float | None, float | None] | None
 RequestHook = Callable[[PreparedRequest], PreparedRequest | None]

@@ -121,7 +121,7 @@ def test_a_success_without_a_token_keeps_the_pair(provider: FakeProvider, make_s
     assert session.get("me").status_code == 200
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.parametrize("store_url", ["redis", pytest.param("sqlite", marks=pytest.mark.soak)], indirect=True)
 def test_a_dripping_answer_is_cut_off(
     make_oauth_provider: MakeProvider, make_client: MakeClient, store_url: str
 ) -> None:

@@ -180,6 +180,8 @@ def commit(record: Record, by: str, origin: Record, pair: Pair, refused_by: str 
         if (pair.access_token, pair.refresh_token) == (theirs.access_token, theirs.refresh_token):
             released = _released(record, by)  # a provider with grace gave both the same pair: that is one generation
             return None if released is record else released
+        if record.state == "dead":  # theirs is confirmed dead, so ours is all that is left
+            return _committed(record, by, pair, None, refused_by, now)
         if _later(pair, theirs):
             return _committed(record, by, pair, theirs, refused_by, now)
         return replace(_released(record, by), spare=pair)

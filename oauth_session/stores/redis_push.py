@@ -19,10 +19,11 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from ..forks import LISTENS, hush_before
+from ..policy import FRESHNESS
 
 SHARDS = 1024
 PING = 1.0  # seconds between two pings
-SILENCE = 2.5  # seconds without any sign of life, after which it is dead
+SILENCE = FRESHNESS / 2  # seconds without any sign of life, after which it is dead
 START = 0.5  # seconds that a connection may take until it answers, at the start or after it was lost
 RETRY = 0.3  # seconds between two connections: well below the rest of a record that was brought back
 
@@ -121,8 +122,9 @@ class Subscriber:
             with contextlib.suppress(RedisError, OSError, ValueError), self._connect() as pubsub:
                 self._pubsub = pubsub
                 self._follow(pubsub, hushed)
-            if not hushed.is_set():
-                self._subscribed = frozenset()
+            if hushed.is_set() or not self._still_wanted():
+                return
+            self._subscribed = frozenset()
             hushed.wait(RETRY)
             if self._heard:  # not where it was refused from the first, as by an ACL
                 self._started = time.monotonic()
@@ -176,7 +178,7 @@ class Subscriber:
                 told(revision)
 
     def _still_wanted(self) -> bool:
-        """Forget watchers that are gone; without any, the thread ends."""
+        """Forget watchers that are gone; without any, the thread ends, and whoever watches next starts another."""
         with self._lock:
             for digest, watchers in list(self._watchers.items()):
                 watchers[:] = [watcher for watcher in watchers if watcher() is not None]
@@ -184,10 +186,12 @@ class Subscriber:
                     del self._watchers[digest]
                     for known in (self._counts, self._looked):
                         known.pop(digest, None)
+            if self._thread is not threading.current_thread():
+                return False
             if self._watchers:
                 return True
             self._wanted.clear()
-            self._thread = None
+            self._thread, self._subscribed = None, frozenset()
             return False
 
 

@@ -56,7 +56,6 @@ class Laws:
         self.stored: set[str] = set()  # access tokens that the store has had
         self.family: int | None = None  # of the login that the store knows last
         self.revoked: int | None = None  # the family that the provider has revoked before it began
-        self.longest = 0.0
         self.resting = (0.0, 0.0)  # since and until when the record rests
         self.over: set[tuple[str, str]] = set()  # (client, a lineage that it knows to be over)
         self.outcomes: list[str] = []
@@ -104,9 +103,11 @@ class Laws:
         if new.state == "dead" and old.state != "dead":
             self._died(world, exchange, old, new)
 
-    def forgot(self, world: World) -> None:
+    def forgot(self, world: World, dropped: Record | None) -> None:
         """The store is back at an earlier record, or at none."""
         record = world.store.record
+        if dropped and (record is None or record.generation < dropped.generation):
+            world.facts["commit_lost"] += 1
         self.quiet_until = self.unmoved = 0.0
         self.dead_calls = 0
         self.resting = (0.0, 0.0)
@@ -139,7 +140,7 @@ class Laws:
         family = world.model.family_of(new.pair.refresh_token or "")
         if new.lineage != old.lineage:
             self.family = family
-        elif family != self.family:
+        elif family != self.family and new.state == "live":
             raise Violation("I5", "a late answer landed on another login")
         if new.spare and new.spare.date and new.pair.date and new.spare.date > new.pair.date:
             raise Violation("I9", "the earlier of two successes became current")
@@ -153,8 +154,8 @@ class Laws:
                 exchange.committed = True
         elif isinstance(answer, Denied) and not exchange.told:
             exchange.told = True
-            if answer.kind is not DenialKind.TRANSIENT:
-                return
+            if answer.kind is not DenialKind.TRANSIENT or exchange.client.slept != exchange.slept:
+                return  # a machine that slept counts the back-off from before its sleep: one call too early at most
             if (old.lineage, old.generation) != (exchange.origin.lineage, exchange.origin.generation):
                 return  # there is a newer pair, with a back-off of its own
             self.quiet_since = world.now
@@ -171,9 +172,12 @@ class Laws:
 
     # -- the provider
 
-    def sending(self, world: World, exchange: Exchange) -> None:
+    def passing(self, exchange: Exchange) -> None:
+        """The gate: from here on, the process cannot stop it."""
         if exchange.overtaken:
             raise Violation("I12", "a POST of a refresh token that is known to be spent")
+
+    def sending(self, world: World, exchange: Exchange) -> None:
         since, until = self.resting
         if since < exchange.claimed_at < until and not exchange.ask.force:
             raise Violation("I14", f"a POST of a record that rests for another {until - world.now:.2f} s")
@@ -240,7 +244,6 @@ class Laws:
 
     def ended(self, world: World, client: Process, flight: Flight, ending: Ending, started: float) -> None:
         took = world.now - started
-        self.longest = max(self.longest, took)
         if took > 90 + 70 * world.faults:
             raise Violation("I3", f"a renewal took {took:.0f} s")
         record = ending.seen.record if ending.seen else None
@@ -278,7 +281,7 @@ class Laws:
         excused = facts["lag"] > 1 and record.state == "dead" and usable(world, record)
         if again is not None and setting.grace in ("none", "until_used"):
             excused |= any(each.blamed for each in self.on_wire[again])
-        if setting.grace in ("until_used", "newest_only") and facts["overtaken"]:
+        if setting.grace in ("until_used", "newest_only") and (facts["overtaken"] or facts["commit_lost"]):
             excused = True  # these graces end with the success of another, or end what another got
         died = any(len(several) > 1 and several[-1].lost for several in self.minted.values())
         if setting.grace == "newest_only" and died:
@@ -287,11 +290,6 @@ class Laws:
             excused = True  # law 10: what was used before it was stored has ended this grace
         if not excused:
             raise Violation("I2", f"the grant is lost ({record.state}); {dict(facts)}")
-
-
-def owner(claim: str) -> str:
-    """Each claim has the name of its renewal, and a number."""
-    return claim.partition(".")[0]
 
 
 def usable(world: World, record: Record) -> bool:
@@ -307,10 +305,10 @@ def _buys(world: World, token: str) -> bool:
 
 
 def _could_have_spoken(world: World, client: Process, exchange: Exchange) -> bool:
-    """Whether a process that holds a newer pair has looked at the store since this was lost, and before it was claimed."""
+    """Whether a process that holds a newer pair has looked at the store since that was lost, and before this was claimed."""
     record, lost_at = client.memory, world.store.forgot_at
     newer = record and record.lineage == exchange.origin.lineage and record.generation > exchange.origin.generation
-    heard = lost_at < client.looked_at < exchange.claimed_at - 0.1 and client.failed_at < lost_at
+    heard = lost_at < client.spoke_at < exchange.claimed_at - 0.1 and client.failed_at < lost_at
     return bool(newer and heard and client.frozen < lost_at)
 
 

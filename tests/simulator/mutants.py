@@ -84,6 +84,11 @@ def earlier_wins(mine: Pair, theirs: Pair) -> bool:
     return (mine.date or 0.0, mine.attempt) < (theirs.date or 0.0, theirs.attempt)
 
 
+def leaves_the_dead(record: Record, *rest: Any) -> Record | None:
+    done = commit(record, *rest)
+    return replace(record, spare=done.pair) if done and record.state == "dead" else done
+
+
 def notes_no_attempt(record: Record, by: str, now: float) -> Record:
     return replace(claim(record, by, now), attempt=None)
 
@@ -214,6 +219,10 @@ def never_heals(*given: Any) -> None:
     return None
 
 
+def forgets_a_logout(record: Record | None, known: Record | None, *rest: Any) -> Record | None:
+    return heal(record, None if known and known.state == "logged_out" else known, *rest)
+
+
 def heals_a_logout(record: Record | None, known: Record | None, *rest: Any) -> Record | None:
     live = record and replace(record, state="live", generation=0) if record and record.state == "logged_out" else record
     return heal(live, known, *rest)
@@ -310,6 +319,7 @@ _ALL = (
         "doubt",
         gives_the_pair_up_for_the_spare,
     ),
+    Mutant(8, "late-spare", "a late success leaves a dead grant dead", change, "commit", leaves_the_dead),
     Mutant(9, "shorter-back-off", "a loser shortens a rival's back-off", change, "release", shortens_the_back_off),
     Mutant(9, "unshared-failure", "a failure is not shared", change, "release", keeps_it_to_itself),
     Mutant(9, "unread-back-off", "the shared back-off is not read", protocol, "decide", does_not_wait),
@@ -321,6 +331,7 @@ _ALL = (
     Mutant(11, "heals-logout", "brought back over a logout", lineage, "heal", heals_a_logout),
     Mutant(11, "heals-login", "brought back over another login", lineage, "heal", heals_another_lineage),
     Mutant(11, "heals-older", "brought back although the store has newer", lineage, "heal", heals_with_older),
+    Mutant(11, "forgets-logout", "a lost logout is not brought back", lineage, "heal", forgets_a_logout),
     Mutant(11, "no-rest", "what was brought back does not rest", lineage, "heal", heals_without_rest),
     Mutant(11, "no-rest-for-seeds", "a seed does not rest", lineage, "begin", begins_without_rest),
     Mutant(
