@@ -10,8 +10,8 @@ from typing import Any, Protocol
 from . import policy
 from .endpoint import Exchange
 from .errors import StoreError
+from .rules import lineage, record_json
 from .rules import record as change
-from .rules import record_json
 from .rules.effects import (
     Announce,
     Bring,
@@ -91,10 +91,14 @@ class Endpoint(Protocol):
 
 
 class Ledger:
-    """One grant's record in its store: texts become records here, and the store's clock is carried on between looks."""
+    """One grant's record in its store: texts become records here, and the store's clock is carried on between looks.
 
-    def __init__(self, store: Store, key: GrantKey) -> None:
-        self.store, self.key = store, key
+    Args:
+        reusable: the refresh token may be used on both sides of a fork, since it does not rotate.
+    """
+
+    def __init__(self, store: Store, key: GrantKey, reusable: bool = False) -> None:
+        self.store, self.key, self._reusable = store, key, reusable
         self.written = ""  # the last revision that we have tried to write
 
     def load(self) -> Seen:
@@ -119,7 +123,7 @@ class Ledger:
         except record_json.DamagedRecord:
             if not mend:
                 raise
-            seen = Seen(None, *self.store.load(self.key)[1:])
+            seen = Seen(None, *self.store.load(self.key)[1:3])
         while (record := step(seen.record, seen.now)) is not None:
             done, seen = self.swap(seen.revision, record)
             if done:
@@ -134,6 +138,8 @@ class Ledger:
     def _seen(self, snapshot: Snapshot) -> Seen:
         name = f"grant {self.key.grant_id!r} in the {self.store.name} store"
         record = None if snapshot.text is None else record_json.load(snapshot.text, name)
+        if record and snapshot.forked and not self._reusable:
+            record = lineage.left_behind(record)
         return Seen(record, snapshot.revision, snapshot.now)
 
 
@@ -222,7 +228,12 @@ class Driver:
             return Posted(Silence.NOT_SENT, seen, type(error).__name__)
         exchange = self._endpoint.begin(request, lease.holds)
         end = time.monotonic() + self._endpoint.timeout
-        if _started(exchange):
+        try:
+            threading.Thread(target=exchange.run, name="oauth-session-post", daemon=False).start()
+        except RuntimeError:  # the interpreter is ending and starts no thread: nobody beats, so claim it all at once
+            seen = self._beat(seen, lease, self._endpoint.timeout + policy.LEASE)
+            exchange.run()
+        else:
             while not exchange.finished.wait(max(0.0, min(policy.HEARTBEAT, end - time.monotonic()))):
                 if time.monotonic() >= end:
                     exchange.abort(f"no complete answer within {self._endpoint.timeout:g} s")
@@ -237,10 +248,10 @@ class Driver:
             return Posted(Silence.CLAIM_LOST, seen)
         return Posted(Silence.CUT_OFF if exchange.sent else Silence.NOT_SENT, seen, exchange.reason)
 
-    def _beat(self, seen: Seen, lease: _Lease) -> Seen:
+    def _beat(self, seen: Seen, lease: _Lease, seconds: float = policy.LEASE) -> Seen:
         """One heartbeat. A claim that is lost closes the gate; an answer under way may still come (law 7)."""
         while seen.record is not None and lease.covers(seen.record):
-            record = change.beat(seen.record, lease.by, lease.now())
+            record = change.beat(seen.record, lease.by, lease.now(), seconds)
             if record is None:
                 break
             asked = _clocks()
@@ -287,13 +298,3 @@ class _Lease:
 
     def holds(self) -> bool:
         return time.monotonic() < self._end and time.time() < self._wall_end
-
-
-def _started(exchange: Exchange) -> bool:
-    """Run the exchange on its own thread; False when it had to run right here, since the interpreter is ending."""
-    try:
-        threading.Thread(target=exchange.run, name="oauth-session-post", daemon=False).start()
-    except RuntimeError:
-        exchange.run()
-        return False
-    return True

@@ -23,11 +23,18 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from ._version import __version__
+from .forks import part_after
 from .rules.token_request import TokenRequest
 
 CONNECT_TIMEOUT = 10.0  # seconds; a host that does not answer for longer is down
 IDLE_MOST = 5.0  # seconds; an older connection may be closed at the other end just as we write
 ANSWER_MOST = 1 << 20  # bytes; no token response is that long
+
+
+# requests' own, whatever has taken the place of that name: a cache must not answer for the token endpoint
+_Session: type[requests.Session] = next(
+    kind for kind in requests.Session.__mro__ if kind.__module__ == "requests.sessions"
+)
 
 
 class Answer(NamedTuple):
@@ -66,9 +73,7 @@ class Exchange:
         """Send and read; never raises."""
         token = _current.set(self)
         try:
-            answer = self._send()
-            if not self._aborted:
-                self.answer = answer
+            self.answer = self._send()  # an answer that is complete after all is never dropped
         except _GateClosed:
             self.refused = True
         except Exception as error:
@@ -102,6 +107,7 @@ class _Watched(HTTPConnection):
     """A connection that passes the exchange's gate before it writes, and does not outlive its freshness."""
 
     _used = 0.0
+    _connecting = False
 
     @property
     def is_connected(self) -> bool:
@@ -111,12 +117,16 @@ class _Watched(HTTPConnection):
         exchange = _current.get()
         if exchange is not None:
             exchange._connection = self
-        super().connect()
+        self._connecting = True  # what is written to a proxy now is no token request
+        try:
+            super().connect()
+        finally:
+            self._connecting = False
         self._used = time.monotonic()
 
     def send(self, data: Any) -> None:
         exchange = _current.get()
-        if exchange is not None:
+        if exchange is not None and not self._connecting:
             exchange._connection = self
             if self.sock is None:
                 self.connect()
@@ -220,11 +230,12 @@ class TokenEndpoint:
 
 
 def _plain_session() -> requests.Session:
-    session = requests.Session()
+    session = _Session()
     session.headers["User-Agent"] = f"oauth-session/{__version__}"
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     for scheme in ("http://", "https://"):
         session.mount(scheme, _Adapter(pool_maxsize=10))
+    part_after(session)
     return session
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -45,3 +46,11 @@ class Flight:
         self.done = threading.Event()  # the worker has gone too; later only when the store was away at the commit
         self.ending: Ending | None = None
         self.trouble: Exception | None = None
+
+    def trouble_of_ours(self) -> Exception:
+        """A copy for each waiter, so that tracebacks do not mix; an error that cannot be copied is shared."""
+        assert self.trouble is not None
+        try:
+            return copy.copy(self.trouble)
+        except Exception:
+            return self.trouble

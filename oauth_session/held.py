@@ -44,8 +44,8 @@ class Held:
 
     def held_back(self, origin: str) -> bool:
         """Whether refusals there are known not to be expiry."""
-        until, step, generation = self.holds.get(origin, (0.0, 0, -1))
-        return step > 0 and generation == self.generation and until > time.monotonic()
+        until, step, generation = self.holds.get(origin, (0.0, 0, 0))
+        return step > 0 and generation <= self.generation and until > time.monotonic()
 
     def on_probation(self, origin: str) -> bool:
         """Whether it was minted a moment ago because of a refusal there."""
@@ -67,7 +67,7 @@ def held_of(record: Record, now: float, rules: RefreshPolicy, needs_refresh_toke
     if lifetime is not None and rules.margin is not None:
         usable = rules.expired_after(lifetime)
         renewable = record.pair.refresh_token is not None or not needs_refresh_token
-        fresh = rules.stale_after(lifetime) if renewable and not record.settled else usable
+        fresh = rules.renewed_after(lifetime) if renewable and not record.settled else usable
     holds = {o: (mono + h.until - now, h.step, h.generation) for o, h in record.holds.items()}
     return Held(token, record.lineage, record.generation, fresh, usable, (mono - age, wall - age), holds)
 
@@ -78,6 +78,7 @@ class Memory:
     Attributes:
         held: what is in memory, fit to send or not.
         record: the record that it came from.
+        offering: a worker has it and will commit it; written back by a look, it would rest as if somebody could know more.
     """
 
     def __init__(self, ledger: Ledger, rules: RefreshPolicy, needs_refresh_token: bool) -> None:
@@ -93,22 +94,27 @@ class Memory:
 
     def remake(self) -> None:
         """In a forked child a lock may be held by a thread that is not there."""
-        self._lock = threading.RLock()  # guards held, _published and _next_look
-        self._look_lock = threading.Lock()  # held by the one caller that looks at the store
+        self.offering = False
+        self._lock = threading.RLock()  # guards held, _published, _told and _next_look
 
     def current(self) -> Held | None:
         """What is held, after a look at the store if the last one is longer ago than the freshness bound (law 14)."""
-        if self.held is not None and time.monotonic() >= self._next_look and self._look_lock.acquire(blocking=False):
+        if self.held is not None and time.monotonic() >= self._next_look and (told := self._turn()) is not None:
             try:
-                told, self._told = self._told, False
-                self._postpone(policy.FRESHNESS)
                 if told or not self._ledger.store.is_told(self._ledger.key):
                     self.look()
-            except StoreError:
-                self._postpone(policy.FRESHNESS)  # what is in memory goes on being used (law 13)
-            finally:
-                self._look_lock.release()
+            except StoreError:  # what is in memory goes on being used (law 13), and what we were told stays unread
+                self._told, self._next_look = told or self._told, time.monotonic() + policy.FRESHNESS
         return self.held
+
+    def _turn(self) -> bool | None:
+        """Whether the store has told us something; None: another caller looks. Who puts the next look off, looks."""
+        with self._lock:
+            if time.monotonic() < self._next_look:
+                return None
+            told, self._told = self._told, False
+            self._postpone(policy.FRESHNESS / 2)  # if push lives now and falls silent at once, that is noticed in time
+            return told
 
     def attend(self) -> None:
         """Be told by the store from now on, once in each process."""
@@ -117,19 +123,22 @@ class Memory:
             self._ledger.store.watch(self._ledger.key, self.told)
 
     def told(self, revision: str) -> None:
-        """Somebody has committed; unless it was us, the next request looks."""
-        if revision != self._ledger.written:
+        """Somebody has committed; unless it was us, the next request looks. "": that may have been so while nobody heard."""
+        if not revision or revision != self._ledger.written:
             self._told, self._next_look = True, 0.0
 
     def look(self) -> Held | None:
         """Look at the store and hold what is there."""
+        if self.offering:
+            return self.held
         self.attend()
         ticket = next(self._tickets)
         seen = self._ledger.load()
         known, held = self.record, self.held
-        healed = lineage.heal(seen.record, known, seen.now, held.age() if held else 0.0, self._ledger.store.rest)
-        if healed is not None:
-            _, seen = self._ledger.swap(seen.revision, healed)
+        while known is not None and (seen.record is None or lineage.behind(seen.record, known)):
+            healed = lineage.heal(seen.record, known, seen.now, held.age() if held else 0.0, self._ledger.store.rest)
+            assert healed is not None
+            _, seen = self._ledger.swap(seen.revision, healed)  # if somebody was faster, look at what that was
         self._publish(seen, ticket)
         return self.held
 
@@ -147,10 +156,7 @@ class Memory:
             return  # a store that was wiped takes nothing out of memory
         new = held_of(seen.record, seen.now, self._rules, self._needs_refresh_token)
         with self._lock:
-            old = self.held
-            if ticket < self._published:
-                return
-            if old and new and old.lineage == new.lineage and new.generation < old.generation:
+            if ticket < self._published or (self.record and lineage.behind(seen.record, self.record)):
                 return
             self._published = ticket
             self._postpone(policy.FRESHNESS)
@@ -159,3 +165,5 @@ class Memory:
     def _postpone(self, seconds: float) -> None:
         if self._ledger.store.shared:
             self._next_look = time.monotonic() + seconds
+            if self._told:  # meanwhile, by something that the last look has not seen
+                self._next_look = 0.0

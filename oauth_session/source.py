@@ -7,7 +7,6 @@ answer and the commit.
 
 from __future__ import annotations
 
-import copy
 import os
 import threading
 import time
@@ -60,7 +59,7 @@ class TokenSource:
         self._memory.remake()
         self._lock = threading.RLock()  # guards _flight; a signal handler may come in again
         self._flight: Flight | None = None
-        self._not_early_before = 0.0
+        self._not_early_before = self._no_change_before = 0.0  # on the monotonic clock
 
     # -- the path of a request ---------------------------------------------------------------------------------------
 
@@ -153,18 +152,18 @@ class TokenSource:
             if not flight.landed.wait(max(0.0, deadline - time.monotonic())):
                 return self._too_late()
             if flight.trouble is not None:
-                return Renewed(None, Outcome.MISCONFIGURED, copy.copy(flight.trouble))
+                return Renewed(None, Outcome.MISCONFIGURED, flight.trouble_of_ours())
             ending, held = flight.ending, self._memory.held
             assert ending is not None
             error = error_of(ending, self.grant.grant_id)
             if error is None and held is not None and self._will_do(held, ask):
                 return Renewed(held, ending.outcome, None)
             if ending.outcome is Outcome.UNPERSISTED and not flight.done.is_set():
-                if flight.done.wait(
-                    max(0.0, deadline - time.monotonic())
-                ):  # its refresh token is spent: nobody else asks
+                # Its refresh token is spent: nobody else asks. Nor does anybody wait for the store for long.
+                if flight.done.wait(max(0.0, min(deadline - time.monotonic(), policy.STORE_TIMEOUT))):
                     continue
-                return self._too_late()
+                down = Ending(Outcome.STORE_DOWN, reason="a new pair is kept in memory until the store is back")
+                return Renewed(None, Outcome.STORE_DOWN, error_of(down, self.grant.grant_id))
             if ours or (error is not None and flight.ask == ask):
                 return Renewed(None if error else self._answer_to(ask), ending.outcome, error)
 
@@ -185,9 +184,10 @@ class TokenSource:
         with self._lock:
             if self._flight is not None:
                 return self._flight, False
-            flight = self._flight = Flight(ask)
+            flight = Flight(ask)
             worker = threading.Thread(target=self._fly, args=(flight,), name="oauth-session-refresh", daemon=False)
-            try:
+            try:  # an interrupt may come between any two lines
+                self._flight = flight
                 worker.start()
                 return flight, True
             except RuntimeError:
@@ -219,10 +219,12 @@ class TokenSource:
 
     def _announce(self, flight: Flight, ending: Ending) -> None:
         """Law 10: the waiters go on with what is in memory, while the worker keeps offering it to the store."""
+        self._memory.offering = True
         self._memory.written(ending.seen)
         self._end(flight, ending)
 
     def _land(self, flight: Flight, ending: Ending) -> None:
+        self._memory.offering = False
         self._memory.written(ending.seen)
         with self._lock:
             if self._flight is flight:
@@ -256,10 +258,13 @@ class TokenSource:
         return self._renew(ask, None).held or held
 
     def _change(self, step: Callable[[Record | None, float], Record | None]) -> None:
-        """A change that a request can do without: a store that is away loses it."""
+        """A change that a request can do without: a store that is away loses it, and is left alone for a while."""
+        if time.monotonic() < self._no_change_before:
+            return
         try:
             self._memory.written(self.ledger.update(step))
         except StoreError as error:
+            self._no_change_before = time.monotonic() + policy.FRESHNESS
             self._tell("not_refreshed", outcome="store_down", reason=str(error))
 
     def _terms(self) -> Terms:

@@ -12,6 +12,7 @@ from typing import Any
 from .errors import ConfigurationError
 
 # RFC 6750 2.1: what may stand behind the scheme in a header; no blank, no control character, ASCII only.
+_LARGEST = 1e18  # seconds; an infinity and a NaN are not below it either
 _SENDABLE = re.compile(r"[\x21-\x7e]+")
 
 
@@ -45,12 +46,16 @@ class Token:
         if self.refresh_token is not None and (not isinstance(self.refresh_token, str) or not self.refresh_token):
             raise ConfigurationError("refresh_token must be a non-empty string, or None")
         if self.expires_at is not None and (
-            isinstance(self.expires_at, bool) or not isinstance(self.expires_at, int | float)
+            isinstance(self.expires_at, bool)
+            or not isinstance(self.expires_at, int | float)
+            or not abs(self.expires_at) < _LARGEST
         ):
             raise ConfigurationError("expires_at must be seconds since the epoch, or None")
+        if not isinstance(self.token_type, str) or not isinstance(self.scope, str | None):
+            raise ConfigurationError("token_type must be a string, and scope a string with blanks between, or None")
 
     def __repr__(self) -> str:
-        left = "None" if self.expires_at is None else datetime.fromtimestamp(self.expires_at).isoformat(" ", "seconds")
+        left = "None" if self.expires_at is None else _when(self.expires_at)
         has = "yes" if self.refresh_token else "no"
         return f"<Token {fingerprint(self.access_token)} type={self.token_type} expires={left} refresh_token={has}>"
 
@@ -80,6 +85,13 @@ class Token:
             scope=" ".join(scope) if isinstance(scope, list | tuple) else scope,
             extra=extra,
         )
+
+
+def _when(seconds: float) -> str:
+    try:
+        return datetime.fromtimestamp(seconds).isoformat(" ", "seconds")
+    except (ValueError, OverflowError, OSError):
+        return f"{seconds:g}"
 
 
 def is_sendable(access_token: object) -> bool:

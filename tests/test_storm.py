@@ -7,7 +7,8 @@ from conftest import MakeClient, MakeProvider
 from support.crowd import crowd, settings_of, storm
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.alone
+@pytest.mark.timeout(240)
 def test_a_storm_of_thirty_two(make_oauth_provider: MakeProvider, make_client: MakeClient, store_url: str) -> None:
     """8 processes x 4 threads, tokens of 1 s, 100 ms per refresh, strict reuse detection, 20 s: nothing fails or is lost."""
     provider = make_oauth_provider(lifetime=1.0, token_latency=0.1)

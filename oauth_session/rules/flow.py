@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from typing import Any, cast
 
 from requests import PreparedRequest, Response, cookies
@@ -90,40 +89,44 @@ def read_body(response: Any) -> bytes | None:
     length = response.headers.get("Content-Length", "")
     if length.isdigit() and int(length) > BODY_MOST:
         return None
-    parts: list[bytes] = []
-    size = 0
-    with suppress(RequestException, HTTPError, OSError):
-        for part in response.raw.stream(16 * 1024, decode_content=True):
-            parts.append(part)
-            size += len(part)
-            if size > BODY_MOST:
+    more: Iterator[bytes] = response.raw.stream(16 * 1024, decode_content=True)
+    start, broken = b"", None
+    try:
+        for part in more:
+            start += part
+            if len(start) > BODY_MOST:
                 break
         else:
-            response._content, response._content_consumed = b"".join(parts), True
-            return b"".join(parts)
-    response.raw = _Rest(b"".join(parts), response.raw)
+            response._content, response._content_consumed = start, True
+            return start
+    except (RequestException, HTTPError, OSError) as error:
+        broken = error
+    response.raw = _Rest(start, more, broken, response.raw)
     return None
 
 
 class _Rest:
-    """A raw response whose beginning was read already, for the caller who streams it."""
+    """A raw response whose beginning was read already, for the caller who reads on where we stopped."""
 
-    def __init__(self, start: bytes, raw: Any) -> None:
-        self._start, self._raw = start, raw
+    def __init__(self, start: bytes, more: Iterator[bytes], broken: Exception | None, raw: Any) -> None:
+        self._start, self._more, self._broken, self._raw = start, more, broken, raw
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._raw, name)
 
     def read(self, amt: int | None = None, decode_content: bool | None = True) -> bytes:
-        """As urllib3's; what was read before comes first, decoded."""
-        if amt is None:
-            start, self._start = self._start, b""
-            return start + bytes(self._raw.read(decode_content=decode_content))
-        start, self._start = self._start[:amt], self._start[amt:]
-        return start or bytes(self._raw.read(amt, decode_content=decode_content))
+        """As urllib3's, decoded."""
+        while amt is None or len(self._start) < amt:
+            part = next(self._more, None)
+            if part is None:
+                break
+            self._start += part
+        out, self._start = self._start[:amt], self._start[len(self._start) if amt is None else amt :]
+        if self._broken is not None and (amt is None or not out):
+            raise self._broken
+        return out
 
     def stream(self, amt: int = 1 << 16, decode_content: bool | None = True) -> Iterator[bytes]:
         """As urllib3's."""
-        while self._start:
-            yield self.read(amt, decode_content)
-        yield from self._raw.stream(amt, decode_content=decode_content)
+        while part := self.read(amt):
+            yield part

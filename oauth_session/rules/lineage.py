@@ -20,27 +20,41 @@ def begin(grant: str, client: str, lineage: str, pair: Pair, rest_until: float =
     return Record(grant=grant, client=client, lineage=lineage, pair=pair, seeds=seeds, rest_until=rest_until)
 
 
+def behind(record: Record, known: Record) -> bool:
+    """Whether the store's record is an earlier state of what we hold: a failover has lost the rest.
+
+    Of another lineage it is only if we hold a later login, whose seeds include all of the record's; never a logout.
+    """
+    if record.state in ("logged_out", "revoked") or record.generation >= known.generation:
+        return False
+    return record.lineage == known.lineage or (bool(record.seeds) and set(record.seeds) <= set(known.seeds))
+
+
 def heal(record: Record | None, known: Record | None, now: float, age: float, rest: float) -> Record | None:
     """What we hold is newer than what the store has: a failover or a wipe has lost it (law 11). None: nothing to heal.
 
-    Never over another lineage, and never over a logout; a lost logout is brought back like any other generation. The
-    claim of somebody who refreshes from the older record stays: what that brings is judged by its generation.
+    That may be a logout or a new login: what those ended must not come back. The claim of somebody who refreshes from
+    the older record stays: what that brings is judged by its generation.
 
     Args:
         age: of the pair that we hold, since the store's clock may be another's now.
         rest: seconds in which the healed record is used but not refreshed.
     """
-    if known is None:
-        return None
-    if record is not None and (
-        record.lineage != known.lineage
-        or record.state in ("logged_out", "revoked")
-        or record.generation >= known.generation
-    ):
+    if known is None or (record is not None and not behind(record, known)):
         return None
     pair = replace(known.pair, issued_at=now - age)
     claim = record.claim if record else None
     return replace(known, pair=pair, claim=claim, attempt=None, rest_until=now + rest, retry_at=0.0)
+
+
+def left_behind(record: Record) -> Record:
+    """What a forked child keeps of a grant in memory: a refresh token that rotates has one master, and that is the parent."""
+    if record.pair.refresh_token is None or (record.generation and not record.is_rotated()):
+        return record
+    says = "the refresh token stayed with the parent of this fork: give store= a file or Redis, or rotation='none'"
+    return replace(
+        record, pair=replace(record.pair, refresh_token=None), spare=None, claim=None, attempt=None, error=says
+    )
 
 
 def reseed(record: Record, pair: Pair) -> Record:

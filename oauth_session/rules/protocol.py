@@ -41,6 +41,7 @@ class Do(enum.Enum):
 
     USE = enum.auto()
     WAIT = enum.auto()
+    LAPSE = enum.auto()
     CLAIM = enum.auto()
     STOP = enum.auto()
 
@@ -74,6 +75,9 @@ def renewal(ask: Ask, terms: Terms) -> Renewal:
             if record is None:
                 return Ending(Outcome.NO_GRANT, seen)
             decision = decide(record, seen.now, ask, terms)
+            if decision.do is Do.LAPSE:
+                _, seen = yield Swap(seen.revision, change.lapse(record, seen.now))
+                continue
             if decision.do is Do.STOP:
                 return Ending(decision.outcome, seen, wait=decision.wait, reason=record.error)
             if decision.do is Do.WAIT and record is not seen.record:
@@ -91,7 +95,7 @@ def renewal(ask: Ask, terms: Terms) -> Renewal:
                 continue
             attempts += 1
             mine = replace(terms, me=f"{terms.me}.{attempts}")  # each claim has its own name, and so has its commit
-            done, seen = yield Swap(seen.revision, change.claim(record, mine.me, seen.now))
+            done, seen = yield from _claim(seen, record, mine.me)
             if not done:
                 continue
             ending, seen = yield from _refresh(seen, ask, mine)
@@ -101,6 +105,18 @@ def renewal(ask: Ask, terms: Terms) -> Renewal:
                 return Ending(Outcome.TRANSIENT, seen, reason=seen.record.error if seen.record else "")
     except StoreError as error:
         return Ending(Outcome.STORE_DOWN, reason=str(error))
+
+
+def _claim(seen: Seen, record: Record, me: str) -> Generator[Effect, Any, tuple[bool, Seen]]:
+    """Take the lease. If the answer is lost it may stand all the same, and nobody else could go on before it lapses."""
+    try:
+        done, seen = yield Swap(seen.revision, change.claim(record, me, seen.now))
+    except StoreError:
+        seen = yield Load()
+        done = seen.record is not None and seen.record.claim is not None and seen.record.claim.by == me
+        if not done:
+            raise
+    return done, seen
 
 
 def _admit(record: Record | None, seeds: Sequence[Pair], now: float, terms: Terms) -> Record | None:
@@ -126,14 +142,18 @@ def decide(record: Record, now: float, ask: Ask, terms: Terms) -> Decision:
     if record.rest_until > now and not ask.force:  # law 11
         return Decision(Do.USE) if ask.early else Decision(Do.WAIT, wait=record.rest_until - now)
     held = record.holds.get(ask.origin) if ask.origin and not ask.force else None
-    if held and held.generation == record.generation and held.until > now and (held.step or not ask.proven):
+    if held and held.until > now and held.binds(record.generation) and (held.step or not ask.proven):
         return Decision(Do.STOP, Outcome.HELD, held.until - now)
     # Law 12: wait for the result. A claim that reaches far beyond a lease is left from before the clock was set back;
     # one that reaches a little beyond it is not: its holder carries the store's clock on, and may be ahead of it.
-    if record.claim is not None and now < record.claim.until <= now + 2 * policy.LEASE:
+    if record.claim is not None and now < record.claim.until <= now + 2 * record.claim.lease:
         if ask.early:
             return Decision(Do.USE)
         return Decision(Do.WAIT, wait=record.claim.until - now)
+    # Nobody beats its heart. Its holder may be alive all the same, with a pair that a store which was away or read-only
+    # would not take: once the store does write, it is given the time to offer it (law 10).
+    if record.claim is not None and terms.rest and not ask.force:
+        return Decision(Do.LAPSE)
     if record.retry_at > now and not ask.force:  # law 9: one worker's failure spares the others
         left = min(record.retry_at - now, policy.BACKOFF_LONGEST)
         if record.outcome in ("doubtful", "cut_off") and not ask.early:  # resolved at the next try, a second away
@@ -182,6 +202,7 @@ def _refresh(seen: Seen, ask: Ask, terms: Terms) -> Generator[Effect, Any, tuple
     assert origin is not None
     posted: Posted = yield Post(seen)
     answer, seen = posted.answer, posted.seen
+    offers = 0
     while True:
         record, now = seen.record, seen.now
         ending: Ending | None
@@ -199,23 +220,24 @@ def _refresh(seen: Seen, ask: Ask, terms: Terms) -> Generator[Effect, Any, tuple
         except StoreError as error:
             if not isinstance(answer, Granted):
                 return (ending or Ending(Outcome.STORE_DOWN, reason=str(error))), seen
-            seen = yield from _until_stored(seen, changed)
+            if not offers:  # law 10: the waiters go on with what is in memory, while the store is offered it
+                yield Announce(Ending(Outcome.UNPERSISTED, seen._replace(record=changed)))
+            seen, offers = yield from _until_seen(offers)
             continue
         if done:
             return (ending._replace(seen=seen) if ending else None), seen
 
 
-def _until_stored(seen: Seen, changed: Record) -> Generator[Effect, Any, Seen]:
-    """Law 10: the pair is used from memory, and offered to the store until it takes it."""
-    yield Announce(Ending(Outcome.UNPERSISTED, seen._replace(record=changed)))
-    wait = policy.OFFER_FIRST
+def _until_seen(offers: int) -> Generator[Effect, Any, tuple[Seen, int]]:
+    """Pause, longer each time, until the store is there again; it is offered the pair until it takes it."""
     while True:
-        yield Pause(wait)
+        yield Pause(min(policy.OFFER_FIRST * 1.5 ** min(offers, 32), policy.OFFER_MOST))
+        offers += 1
         try:
             looked: Seen = yield Load()
-            return looked
+            return looked, offers
         except StoreError:
-            wait = min(wait * 1.5, policy.OFFER_MOST)
+            continue
 
 
 def _pair(granted: Granted, origin: Record) -> Pair:

@@ -6,11 +6,13 @@ A store keeps the record as text and swaps it atomically, so one function here i
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from .. import policy
+from ..errors import ConfigurationError
 from ..tokens import Token, fingerprint
 
 State = Literal["live", "dead", "logged_out", "revoked"]
@@ -40,7 +42,15 @@ class Pair:
 
     @classmethod
     def of(cls, token: Token, now: float) -> Pair:
-        """A token brought in from outside; its expiry is taken on the store's clock (law 17)."""
+        """A token brought in from outside; its expiry is taken on the store's clock (law 17).
+
+        Raises:
+            ConfigurationError: `extra` holds what JSON cannot.
+        """
+        try:
+            json.dumps(dict(token.extra), allow_nan=False)
+        except (TypeError, ValueError, RecursionError):
+            raise ConfigurationError("what a token holds beyond the standard members must be JSON values") from None
         return cls(
             access_token=token.access_token,
             refresh_token=token.refresh_token,
@@ -65,10 +75,11 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The lease of the one who refreshes."""
+    """The lease of the one who refreshes; `lease` (seconds) is how far `until` was set ahead at most."""
 
     by: str
     until: float
+    lease: float = policy.LEASE
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +93,21 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """An origin whose refusals of this generation are known not to be expiry; step 0 is a newborn token's probation."""
+    """An origin whose refusals are known not to be expiry, since this generation; step 0 is a newborn token's probation.
+
+    Attributes:
+        step: how many holds in a row this is; each is twice as long.
+        before: of a probation, the step of the hold that has run out.
+    """
 
     generation: int
     until: float
     step: int
+    before: int = 0
+
+    def binds(self, generation: int) -> bool:
+        """A hold goes on for those that come after, until one of them is accepted; a probation is one token's own."""
+        return self.generation <= generation if self.step else self.generation == generation
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -132,11 +153,16 @@ def claim(record: Record, by: str, now: float) -> Record:
     return replace(record, claim=Claim(by, now + policy.LEASE), attempt=Attempt(by, number, first_at))
 
 
-def beat(record: Record, by: str, now: float) -> Record | None:
+def lapse(record: Record, now: float) -> Record:
+    """A lease that ran out is over for good, and its attempt stays noted; a rest for who may still have to commit."""
+    return replace(record, claim=None, rest_until=now + policy.SPEAK)
+
+
+def beat(record: Record, by: str, now: float, lease: float = policy.LEASE) -> Record | None:
     """The heartbeat; None when the claim is no longer ours."""
     if record.claim is None or record.claim.by != by:
         return None
-    return replace(record, claim=Claim(by, now + policy.LEASE))
+    return replace(record, claim=Claim(by, now + lease, max(lease, policy.LEASE)))
 
 
 def commit(record: Record, by: str, origin: Record, pair: Pair, refused_by: str | None, now: float) -> Record | None:
@@ -178,10 +204,10 @@ def _committed(record: Record, by: str, pair: Pair, spare: Pair | None, refused_
     old, generation = record.pair, record.generation + 1
     ends, ended = (None if p.lifetime is None else p.issued_at + p.lifetime for p in (pair, old))
     moved = ends is None or ended is None or old.access_token is None or ends > ended + 1
-    holds = {o: h for o, h in record.holds.items() if h.step and h.until > now}
-    if refused_by is not None and refused_by not in holds:
+    holds = {o: h for o, h in record.holds.items() if h.step and h.until + policy.HOLD_MOST > now}
+    if refused_by is not None and not (refused_by in holds and holds[refused_by].until > now):
         trial = policy.PROBATION if pair.lifetime is None else min(policy.PROBATION, pair.lifetime / 4)
-        holds[refused_by] = Hold(generation, now + trial, 0)
+        holds[refused_by] = Hold(generation, now + trial, 0, holds[refused_by].step if refused_by in holds else 0)
     holding = record.claim if record.claim and record.claim.by != by else None
     return replace(
         record,
@@ -252,7 +278,7 @@ def hold(record: Record, origin: str, generation: int, now: float) -> Record | N
     before = record.holds.get(origin)
     if generation != record.generation or (before and before.step and before.generation == generation):
         return None
-    step = before.step + 1 if before else 1
+    step = (before.step or before.before) + 1 if before else 1
     until = now + min(policy.HOLD_FIRST * 2 ** (step - 1), policy.HOLD_MOST)
     return replace(record, holds={**record.holds, origin: Hold(generation, until, step)})
 

@@ -6,16 +6,17 @@ Fields that hold their default are left out: a million grants should not pay for
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Any
 
 from ..errors import StoreError
+from ..policy import LEASE
 from ..tokens import is_sendable
 from .record import Attempt, Claim, Hold, Pair, Record
 
 VERSION = 1
+LARGEST = 1e18  # no time, no count; an infinity and a NaN are not below it either
 
 
 class DamagedRecord(StoreError):
@@ -116,7 +117,7 @@ class _Fields:
         value = self.data.get(name, default)
         if value is default:
             return value
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < LARGEST:
             raise _Malformed(self.where + name)
         return value
 
@@ -149,7 +150,7 @@ def _record(data: _Fields) -> Record:
         state=state,
         pair=_pair(data.below("pair") or _Fields({})),
         spare=_pair(spare) if spare else None,
-        claim=Claim(claim.text("by", ""), claim.number("until", 0.0)) if claim else None,
+        claim=Claim(claim.text("by", ""), claim.number("until", 0.0), claim.number("lease", LEASE)) if claim else None,
         attempt=Attempt(attempt.text("by", ""), attempt.whole("number"), attempt.number("first_at", 0.0))
         if attempt
         else None,
@@ -169,7 +170,7 @@ def _record(data: _Fields) -> Record:
 
 
 def _hold(data: _Fields) -> Hold:
-    return Hold(data.whole("generation"), data.number("until", 0.0), data.whole("step"))
+    return Hold(data.whole("generation"), data.number("until", 0.0), data.whole("step"), data.whole("before"))
 
 
 def _pair(data: _Fields) -> Pair:

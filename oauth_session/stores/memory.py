@@ -13,7 +13,7 @@ from .values import GrantKey, Snapshot, Swapped
 
 
 class MemoryStore:
-    """Safe for threads. After a fork, each side goes on with its own copy."""
+    """Safe for threads. After a fork, each side goes on with its own copy, and the child's is known for a copy."""
 
     name = "memory"
     rest = 0.0
@@ -25,6 +25,7 @@ class MemoryStore:
         _stores.add(self)
 
     def _remake(self) -> None:
+        self._forked = set(self._rows)  # what the parent of a fork wrote; empty at first
         self._changed = threading.Condition(threading.RLock())  # guards _rows; notified of each write
 
     def __reduce__(self) -> NoReturn:
@@ -33,7 +34,7 @@ class MemoryStore:
     def load(self, key: GrantKey) -> Snapshot:
         """The text, its revision and the clock."""
         revision, text = self._rows.get(key.digest, ("", None))
-        return Snapshot(text, revision, time.time())
+        return Snapshot(text, revision, time.time(), key.digest in self._forked)
 
     def swap(
         self, key: GrantKey, expected: str, revision: str, text: str, mirror: str | None = None, tell: bool = True
@@ -44,6 +45,7 @@ class MemoryStore:
             done = there in (expected, revision)
             if done and there != revision:
                 self._rows[key.digest] = (revision, text)
+                self._forked.discard(key.digest)
                 self._changed.notify_all()
         return Swapped(done, self.load(key))
 

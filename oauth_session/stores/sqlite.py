@@ -7,7 +7,7 @@ import sqlite3
 import stat
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from ..policy import STORE_TIMEOUT
 from .values import GrantKey, Snapshot, Swapped
 
 SCHEMA = 1
-_POLL_FIRST, _POLL_MOST = 0.002, 0.02  # seconds; a look at data_version costs about 5 microseconds
+_POLL_FIRST, _POLL_MOST = 0.002, 0.01  # seconds; a look at data_version costs about 5 microseconds
 _POOL_MOST = 8  # idle connections that are kept
 
 
@@ -112,6 +112,13 @@ class SQLiteStore:
             for connection in idle:
                 connection.close()
 
+    def __del__(self) -> None:
+        with suppress(Exception):  # half made, or the interpreter is ending
+            if self._pid == os.getpid():
+                self.close()
+            else:
+                _inherited.extend(self._idle)
+
     def _load(self, connection: sqlite3.Connection, key: GrantKey) -> Snapshot:
         row = connection.execute("SELECT revision, record FROM grants WHERE digest = ?", (key.digest,)).fetchone()
         if row is None:
@@ -154,7 +161,7 @@ class SQLiteStore:
             os.chmod(self.path, 0o600)
         connection = sqlite3.connect(self.path, timeout=STORE_TIMEOUT, isolation_level=None, check_same_thread=False)
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
+            self._write_ahead(connection)
             connection.execute("PRAGMA synchronous = FULL")  # a rotated refresh token must outlive a power cut
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version > SCHEMA:
@@ -169,6 +176,18 @@ class SQLiteStore:
             connection.close()
             raise
         return connection
+
+    def _write_ahead(self, connection: sqlite3.Connection) -> None:
+        """WAL mode; SQLite's own timeout does not hold for this one statement, so two that make the file would clash."""
+        end = time.monotonic() + STORE_TIMEOUT
+        while True:
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= end:
+                    raise
+            time.sleep(_POLL_FIRST)
 
     def _error(self, error: Exception) -> StoreError:
         says = (

@@ -15,11 +15,15 @@ class GrantKey:
 
 
 class Snapshot(NamedTuple):
-    """A record's text (None: there is none, and the revision is empty), and the store's clock in epoch seconds."""
+    """A record's text (None: there is none, and the revision is empty), and the store's clock in epoch seconds.
+
+    `forked`: this copy was written by the parent of a fork, and the parent has it too.
+    """
 
     text: str | None
     revision: str
     now: float
+    forked: bool = False
 
 
 class Swapped(NamedTuple):

@@ -95,6 +95,7 @@ def test_toolkit_says_403(toolkit: AuthorizationServer, tmp_path: Path) -> None:
         assert [r.status_code for r in response.history] == [403]
 
 
+@pytest.mark.alone
 def test_a_storm_on_the_toolkit(toolkit: AuthorizationServer, store_url: str) -> None:
     """No grace, and old access tokens die at a refresh: siblings meet a 403 at once and find the new pair."""
     share = settings(toolkit, store_url, grant_id=toolkit.url + store_url, refresh_on={401, 403})

@@ -1,6 +1,7 @@
 """A program that is killed or stopped at a named point of a refresh; run as `python killed.py POINT SETTINGS`.
 
-It stops itself (SIGSTOP) exactly there; the test sends SIGKILL or SIGCONT.
+It stops itself (SIGSTOP) exactly there; the test sends SIGKILL or SIGCONT. Its other threads are not stopped inside a
+write to the store: who freezes with SQLite's lock in hand blocks all, which is another test's matter.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from oauth_session import OAuthSession, OAuthSessionError
 from oauth_session.driver import Driver
 from oauth_session.endpoint import Exchange
 from oauth_session.rules.effects import Load, Post, Swap
+from oauth_session.stores.sqlite import SQLiteStore
 
 stops: list[str] = []
+writing_to_the_store = threading.Lock()
 
 
 def stop() -> None:
@@ -24,11 +27,16 @@ def stop() -> None:
     if stops:
         return
     stops.append("stopped")
-    signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)  # to this very thread: it must not run on meanwhile
+    with writing_to_the_store:
+        signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)  # to this very thread: it must not run on
 
 
 def main(point: str, settings: dict[str, Any]) -> None:
-    perform, run, gate = Driver._perform, Exchange.run, Exchange._pass
+    perform, run, gate, swap = Driver._perform, Exchange.run, Exchange._pass, SQLiteStore.swap
+
+    def swapping(self: SQLiteStore, *args: Any) -> Any:
+        with writing_to_the_store:
+            return swap(self, *args)
 
     def at(self: Driver, effect: Any) -> Any:
         claiming = isinstance(effect, Swap) and effect.record.claim is not None
@@ -59,6 +67,7 @@ def main(point: str, settings: dict[str, Any]) -> None:
             threading.Timer(0.4, stop).start()
         run(self)
 
+    SQLiteStore.swap = swapping  # type: ignore[method-assign]
     Driver._perform, Exchange.run, Exchange._pass = at, sent, writing  # type: ignore[method-assign]
     session = OAuthSession(**settings)
     try:

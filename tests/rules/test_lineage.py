@@ -1,0 +1,55 @@
+"""What a holder may write back over a store that has forgotten something (law 11)."""
+
+from __future__ import annotations
+
+import pytest
+
+from oauth_session.rules import lineage
+from oauth_session.rules.record import Claim, Pair, Record
+
+OLD = lineage.begin("g", "c", "first", Pair("a0", "r0"))
+NEWER = lineage.begin_again(OLD, "first", Pair("a1", "r1"))
+ENDED = lineage.end(OLD, "logged_out")
+LOGIN = lineage.put(OLD, lineage.begin("g", "c", "second", Pair()), Pair("a2", "r2"))
+ELSEWHERE = lineage.put(None, lineage.begin("g", "c", "third", Pair()), Pair("a3", "r3"))
+
+
+@pytest.mark.parametrize("record", [None, OLD])
+@pytest.mark.parametrize("known", [NEWER, ENDED, LOGIN], ids=["a refresh", "a logout", "a new login"])
+def test_what_was_lost_is_written_back(record: Record | None, known: Record) -> None:
+    """A refresh, a logout and a login that a failover or a wipe has lost come back, to be used and not refreshed at once."""
+    healed = lineage.heal(record, known, 100.0, 3.0, 1.0)
+    assert healed is not None
+    assert (healed.lineage, healed.generation, healed.state) == (known.lineage, known.generation, known.state)
+    assert (healed.pair.access_token, healed.pair.issued_at, healed.rest_until) == (
+        known.pair.access_token,
+        97.0,
+        101.0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("record", "known"),
+    [
+        (NEWER, OLD),
+        (OLD, OLD),
+        (ENDED, OLD),
+        (LOGIN, OLD),
+        (LOGIN, NEWER),
+        (ELSEWHERE, LOGIN),
+        (ENDED, LOGIN),
+        (OLD, None),
+    ],
+    ids=["older", "the same", "logged out", "replaced", "replaced too", "another login", "a logout", "nothing known"],
+)
+def test_what_is_newer_stays(record: Record, known: Record | None) -> None:
+    """Nothing is written over a newer generation, a logout, or a login that we know nothing of, whatever its generation."""
+    assert lineage.heal(record, known, 100.0, 3.0, 1.0) is None
+
+
+def test_a_claim_survives_healing() -> None:
+    """Who refreshes from the older record keeps the claim."""
+    claim = Claim("them", 102.0)
+    healed = lineage.heal(Record("g", "c", "first", seeds=OLD.seeds, claim=claim), NEWER, 100.0, 3.0, 1.0)
+    assert healed is not None
+    assert healed.claim == claim
