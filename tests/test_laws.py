@@ -145,18 +145,21 @@ def test_a_program_that_ends_while_the_store_is_away(
     env = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
     args = [provider.api_url, provider.token_url, str(provider.client_secret), server.url]
     with subprocess.Popen([sys.executable, str(program), *args], stdout=subprocess.PIPE, text=True, env=env) as run:
-        assert eventually(lambda: provider.token_requests, 20)
-        time.sleep(0.3)
-        server.kill()
-        assert run.stdout
-        assert run.stdout.readline() == "ended\n"
-        began = time.monotonic()
-        if back:
-            time.sleep(3.0)
-            assert run.poll() is None
-            server.start()
-        assert run.wait(40) == 0
-        took = time.monotonic() - began
+        try:
+            assert eventually(lambda: provider.token_requests, 20)
+            time.sleep(0.3)
+            server.kill()
+            assert run.stdout
+            assert run.stdout.readline() == "ended\n"
+            began = time.monotonic()
+            if back:
+                time.sleep(3.0)
+                assert run.poll() is None
+                server.start()
+            assert run.wait(40) == 0
+            took = time.monotonic() - began
+        finally:
+            run.kill()
     assert provider.model.generations == 1
     if back:
         with redis.Redis.from_url(server.url, decode_responses=True) as plain:
