@@ -23,11 +23,18 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from ._version import __version__
+from .forks import part_after
 from .rules.token_request import TokenRequest
 
 CONNECT_TIMEOUT = 10.0  # seconds; a host that does not answer for longer is down
 IDLE_MOST = 5.0  # seconds; an older connection may be closed at the other end just as we write
 ANSWER_MOST = 1 << 20  # bytes; no token response is that long
+
+
+# requests' own, whatever has taken the place of that name: a cache must not answer for the token endpoint
+_Session: type[requests.Session] = next(
+    kind for kind in requests.Session.__mro__ if kind.__module__ == "requests.sessions"
+)
 
 
 class Answer(NamedTuple):
@@ -223,11 +230,12 @@ class TokenEndpoint:
 
 
 def _plain_session() -> requests.Session:
-    session = requests.Session()
+    session = _Session()
     session.headers["User-Agent"] = f"oauth-session/{__version__}"
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     for scheme in ("http://", "https://"):
         session.mount(scheme, _Adapter(pool_maxsize=10))
+    part_after(session)
     return session
 
 

@@ -78,6 +78,7 @@ class Memory:
     Attributes:
         held: what is in memory, fit to send or not.
         record: the record that it came from.
+        offering: a worker has it and will commit it; written back by a look, it would rest as if somebody could know more.
     """
 
     def __init__(self, ledger: Ledger, rules: RefreshPolicy, needs_refresh_token: bool) -> None:
@@ -93,6 +94,7 @@ class Memory:
 
     def remake(self) -> None:
         """In a forked child a lock may be held by a thread that is not there."""
+        self.offering = False
         self._lock = threading.RLock()  # guards held, _published, _told and _next_look
 
     def current(self) -> Held | None:
@@ -127,6 +129,8 @@ class Memory:
 
     def look(self) -> Held | None:
         """Look at the store and hold what is there."""
+        if self.offering:
+            return self.held
         self.attend()
         ticket = next(self._tickets)
         seen = self._ledger.load()

@@ -15,10 +15,9 @@ FRESHNESS = 5.0  # a new login elsewhere is seen no later than this without push
 REST = 1.0  # how long a record that was brought in is not refreshed, where newer holders are told of it
 STORE_TIMEOUT = 2.0  # a black hole costs a request no more than two of these
 BACKOFF_FIRST, BACKOFF_MOST = 1.0, 60.0
-OFFER_FIRST, OFFER_MOST = (
-    0.1,
-    1.0,
-)  # a pair that the store could not take is offered again, soon
+OFFER_FIRST, OFFER_MOST = 0.1, 0.5  # a pair that the store could not take is offered again, soon
+SPEAK = STORE_TIMEOUT + 1.0  # by then who has such a pair has offered it to a store that is back: one call, one pause
+FORK_PATIENCE = 5.0  # how long a fork waits for renewals to land: most take a tenth of that
 EXIT_PATIENCE = 10.0  # how long the end of the process waits for such a store
 BACKOFF_LONGEST = 3600.0  # a Retry-After beyond it is not believed
 COOL_DOWN = 5.0  # after a refusal of the client itself: somebody is mending settings and must see the effect soon
@@ -26,6 +25,7 @@ CONFIRM = 1.0  # invalid_grant is asked again after this: replicas lag (gitlab#5
 HOLD_FIRST, HOLD_MOST = 30.0, 900.0
 PROBATION = 2.0  # a token minted for a refusal is not refreshed for the same one before its replay can have told
 SEEDS_REMEMBERED = 16
+RECENT = 1000  # grants that a client keeps in memory
 
 
 def random_name() -> str:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import time
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import redis
-from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as LostConnection
 from redis.exceptions import RedisError
-from redis.retry import Retry
 
 from ..errors import ConfigurationError, StoreError
-from ..policy import FRESHNESS, REST, STORE_TIMEOUT
+from ..policy import FRESHNESS, REST
+from .redis_client import client_of, says
 from .redis_push import Subscriber, shard_of
 from .values import GrantKey, Snapshot, Swapped
 
@@ -73,7 +71,9 @@ class RedisStore:
         import_key: Template | None = None,
         export_key: Template | None = None,
     ) -> None:
-        self.client: Any = _client(server) if isinstance(server, str) else server
+        if inspect.iscoroutinefunction(getattr(server, "execute_command", None)):
+            raise ConfigurationError("this is a redis.asyncio client: give a redis.Redis or RedisCluster, or a URL")
+        self.client: Any = client_of(server) if isinstance(server, str) else server
         self._url = server if isinstance(server, str) else None
         self._prefix, self._import, self._export = prefix, _template(import_key), _template(export_key)
         self._templates = (import_key, export_key)
@@ -134,7 +134,7 @@ class RedisStore:
         subscriber = self._subscriber()
         while subscriber.alive(key.digest):
             left = end - time.monotonic()
-            if left <= 0 or subscriber.wait(key.digest, min(left, 1.0)):
+            if left <= 0 or subscriber.wait(key.digest, min(left, 0.25)):
                 return
         while True:
             left = end - time.monotonic()
@@ -215,72 +215,11 @@ class RedisStore:
         try:
             return command()
         except (RedisError, OSError, UnicodeDecodeError) as error:
-            raise StoreError(f"the Redis store: {_says(error)}") from None
+            raise StoreError(f"the Redis store: {says(error)}") from None
 
 
 def _remade(url: str, prefix: str, import_key: Template | None, export_key: Template | None) -> RedisStore:
     return RedisStore(url, prefix=prefix, import_key=import_key, export_key=export_key)
-
-
-_WORDS = {
-    "WRONGTYPE": "a key of ours holds another type; it was left alone: choose another prefix, or delete the key",
-    "OOM": "it is out of memory and writes nothing: raise maxmemory; never evict these keys (noeviction)",
-    "READONLY": "this is a read-only replica: connect to the primary",
-    "MISCONF": "it cannot save to disk and refuses to write: see its log",
-    "NOPERM": "its ACL forbids the commands or the keys: allow hash commands, eval and the key prefix",
-    "NOAUTH": "it wants a password: put it into the URL",
-    "WRONGPASS": "it refuses the user name or the password",
-    "LOADING": "it is still loading its data",
-}
-
-
-def _says(error: Exception) -> str:
-    """What is wrong in plain words; an error's own message may quote the URL."""
-    said = str(error)
-    for word, words in _WORDS.items():
-        if said.startswith(word) or f" {word} " in said[:200]:
-            return words
-    kind = type(error).__name__
-    for word, words in (("OutOfMemory", "OOM"), ("ReadOnly", "READONLY"), ("NoPermission", "NOPERM")):
-        if kind.startswith(word):
-            return _WORDS[words]
-    if kind.startswith("Auth"):
-        return _WORDS["WRONGPASS"]
-    return f"it cannot be reached or does not answer in time ({kind})"
-
-
-def _client(url: str) -> Any:
-    """A client with timeouts: redis-py's own defaults block for a minute on a black hole.
-
-    A lost connection is tried once more; a timeout is not, since the next answer would be as late.
-    """
-    options: dict[str, Any] = {
-        "socket_timeout": STORE_TIMEOUT,
-        "socket_connect_timeout": STORE_TIMEOUT,
-        "retry": Retry(NoBackoff(), 1, (LostConnection,)),
-        "health_check_interval": 30,
-    }
-    scheme = url.partition(":")[0].lower()
-    try:
-        if scheme in ("redis+sentinel", "redis+cluster"):
-            return _several(url, scheme, options)
-        return _redis.Redis.from_url(url, **options)
-    except (ValueError, TypeError):
-        pass  # its message may quote the URL, so it must not be the context of ours
-    raise ConfigurationError("the Redis URL cannot be used: check host, port and database; see RedisStore")
-
-
-def _several(url: str, scheme: str, options: dict[str, Any]) -> Any:
-    parts = urlsplit(url)
-    hosts = parts.netloc.rpartition("@")[2].split(",")
-    nodes = [(host.rpartition(":")[0].strip("[]"), int(host.rpartition(":")[2])) for host in hosts]
-    who = {"username": unquote(parts.username or "") or None, "password": unquote(parts.password or "") or None}
-    if scheme == "redis+cluster":
-        startup = [_redis.cluster.ClusterNode(host, port) for host, port in nodes]
-        return _redis.RedisCluster(startup_nodes=startup, **who, **options)
-    name, _, db = parts.path.strip("/").partition("/")
-    sentinel = _redis.Sentinel(nodes, socket_timeout=STORE_TIMEOUT, socket_connect_timeout=STORE_TIMEOUT)
-    return sentinel.master_for(name or "mymaster", db=int(db or 0), **who, **options)
 
 
 def _template(value: Template | None) -> Callable[[str], str] | None:

@@ -7,7 +7,7 @@ import sqlite3
 import stat
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +111,13 @@ class SQLiteStore:
         if self._pid == os.getpid():
             for connection in idle:
                 connection.close()
+
+    def __del__(self) -> None:
+        with suppress(Exception):  # half made, or the interpreter is ending
+            if self._pid == os.getpid():
+                self.close()
+            else:
+                _inherited.extend(self._idle)
 
     def _load(self, connection: sqlite3.Connection, key: GrantKey) -> Snapshot:
         row = connection.execute("SELECT revision, record FROM grants WHERE digest = ?", (key.digest,)).fetchone()
