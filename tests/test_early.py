@@ -75,7 +75,7 @@ def test_many_threads_on_a_stale_token_renew_once(
     make_oauth_provider: MakeProvider, make_client: MakeClient, store_url: str
 ) -> None:
     """The advisory window: 16 threads in two sources go on at once with what they have, and one refresh is made."""
-    provider = make_oauth_provider(token_latency=0.5)
+    provider = make_oauth_provider(token_latency=1.5)
     clients = [make_client(provider, store=store_url, on_event=lambda event, n=n: None) for n in range(2)]
     stale(clients[0], provider, provider.url)
     slowest = []
@@ -93,7 +93,7 @@ def test_many_threads_on_a_stale_token_renew_once(
     for thread in threads:
         thread.join()
     assert len(slowest) == 80
-    assert sorted(slowest)[40] < 0.4
+    assert max(slowest) < 1.2
     end = time.monotonic() + 10
     while provider.model.generations < 1 and time.monotonic() < end:
         time.sleep(0.02)
@@ -196,11 +196,14 @@ def test_threads_end_with_the_process(tmp_path: Path, store_url: str, how: str) 
     with subprocess.Popen(
         [sys.executable, str(program), store_url, how], stdout=subprocess.PIPE, text=True, env=env
     ) as run:
-        assert run.stdout
-        assert run.stdout.readline() == "ended\n"
-        began = time.monotonic()
-        assert run.wait(20) == 0
-        assert time.monotonic() - began < 5
+        try:
+            assert run.stdout
+            assert run.stdout.readline() == "ended\n"
+            began = time.monotonic()
+            assert run.wait(20) == 0
+            assert time.monotonic() - began < 5
+        finally:
+            run.kill()
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
