@@ -178,8 +178,7 @@ class Driver:
             try:
                 effect = renewal.throw(failed) if failed else renewal.send(reply)
             except StopIteration as stop:
-                ending: Ending = stop.value
-                return ending
+                return stop.value  # type: ignore[no-any-return]
             reply = failed = None
             try:
                 reply = self._perform(effect)
@@ -187,9 +186,7 @@ class Driver:
                 failed = error
             except _Abandoned:
                 renewal.close()
-                return Ending(
-                    Outcome.UNPERSISTED, reason="the process ended before the store was back: the pair is lost"
-                )
+                return Ending(Outcome.UNPERSISTED, reason="the process ended without the store: the pair is lost")
 
     def _perform(self, effect: Effect) -> Any:
         match effect:
