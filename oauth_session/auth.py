@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from time import perf_counter
 from typing import Any, Protocol
+from urllib.parse import urljoin
 
 from requests import PreparedRequest, Response
 from requests.auth import AuthBase
@@ -15,7 +16,7 @@ from .events import Event, Listener, tell
 from .flight import Renewed
 from .held import Held
 from .rules.detection import Detection, Judgement, Verdict
-from .rules.flow import HEADER, challenges, drain, header_value, is_idempotent, read_body, replay_of
+from .rules.flow import BEARER, HEADER, Placement, challenges, drain, is_idempotent, read_body, replay_of
 from .rules.origins import Guard, origin_of
 
 Send = Callable[..., Response]
@@ -53,8 +54,9 @@ class TokenAuth(AuthBase):
         grant_id: str,
         listener: Listener | None = None,
         remake: Callable[[], tuple[Any, ...]] | None = None,
+        placement: Placement = BEARER,
     ) -> None:
-        self.source, self.guard, self.detection = source, guard, detection
+        self.source, self.guard, self.detection, self.placement = source, guard, detection, placement
         self.grant_id, self._listener, self._remake = grant_id, listener, remake
 
     def __repr__(self) -> str:
@@ -80,6 +82,7 @@ class TokenAuth(AuthBase):
             grant_id=self.grant_id,
             listener=self._listener,
             remake=lambda: (TokenAuth.within, (self, guard)),
+            placement=self.placement,
         )
 
     # -- attach ------------------------------------------------------------------------------------------------------
@@ -92,10 +95,10 @@ class TokenAuth(AuthBase):
 
     def attach(self, request: PreparedRequest) -> Held | None:
         """Set the header if the request may have the token; the answer remembers which one travels."""
-        if HEADER in request.headers or not self.guard.allows(request.url or ""):
+        if self.placement.header in request.headers or not self.guard.allows(request.url or ""):
             return None
         held = self.source.token()
-        request.headers[HEADER] = header_value(held.token)
+        request.headers[self.placement.header] = self.placement.value(held.token)
         return held
 
     # -- follow up ---------------------------------------------------------------------------------------------------
@@ -110,7 +113,8 @@ class TokenAuth(AuthBase):
         """
         request = response.request
         url = request.url or ""
-        if request.headers.get(HEADER) != header_value(held.token) or not self.guard.allows(url):
+        header, value = self.placement.header, self.placement.value
+        if request.headers.get(header) != value(held.token) or not self.guard.allows(url):
             return response  # a redirect has taken the token off, or led away
         judgement = self._judge(response)
         if judgement.verdict is Verdict.ACCEPTED and not held.holds:
@@ -125,7 +129,7 @@ class TokenAuth(AuthBase):
             return self._stay(response, renewed, origin)
         again = None
         if judgement.replay == "always" or is_idempotent(request):
-            again = replay_of(request, response, header_value(renewed.held.token))
+            again = replay_of(request, response, value(renewed.held.token), header)
         if again is None:
             self._tell("not_replayable", renewed.held, origin)
             return response
@@ -153,7 +157,11 @@ class TokenAuth(AuthBase):
 
     def _judge(self, response: Response) -> Judgement:
         return self.detection.judge(
-            response.status_code, challenges(response), response.headers, lambda: read_body(response)
+            response.status_code,
+            challenges(response),
+            response.headers,
+            lambda: read_body(response),
+            self.placement.scheme,
         )
 
     def _tell(self, name: Any, held: Held, origin: str) -> None:
@@ -172,7 +180,22 @@ class _FollowUp:
         connection = getattr(response, "connection", None)
         if connection is None:
             return response
-        return self._auth.follow_up(response, self._held, connection.send, options)
+        answer = self._auth.follow_up(response, self._held, connection.send, options)
+        if answer.is_redirect and self.header != HEADER:
+            self._keep_home(answer, response.request)
+        return answer
+
+    @property
+    def header(self) -> str:
+        """Where the token is."""
+        return self._auth.placement.header
+
+    def _keep_home(self, answer: Response, request: PreparedRequest) -> None:
+        """requests takes `Authorization` off before it follows a redirect to another origin, but knows no other header;
+        what it follows with is a copy of this request (RFC 9110 section 15.4)."""
+        target = origin_of(urljoin(answer.url or "", answer.headers.get("Location", "")))
+        if target is None or target != origin_of(request.url or ""):
+            request.headers.pop(self.header, None)
 
 
 class Marked(list[Any]):

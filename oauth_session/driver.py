@@ -30,7 +30,6 @@ from .rules.effects import (
 from .rules.protocol import Renewal
 from .rules.record import Pair, Record
 from .rules.token_request import TokenRequest
-from .rules.token_response import read_token_response
 from .stores.values import GrantKey, Snapshot, Swapped
 
 
@@ -241,13 +240,13 @@ class Driver:
                 seen = self._beat(seen, lease)
         seen = seen._replace(now=max(seen.now, lease.now()))  # a back-off counts from the answer
         if exchange.answer is not None:
-            answer = read_token_response(*exchange.answer, request.secrets)
+            answer = request.read(*exchange.answer, request.secrets)
             return Posted(answer, seen)
         if exchange.refused:
             return Posted(Silence.CLAIM_LOST, seen)
         return Posted(Silence.CUT_OFF if exchange.sent else Silence.NOT_SENT, seen, exchange.reason)
 
-    def _beat(self, seen: Seen, lease: _Lease, seconds: float = policy.LEASE) -> Seen:
+    def _beat(self, seen: Seen, lease: _Lease, seconds: float = 0.0) -> Seen:
         """One heartbeat. A claim that is lost closes the gate; an answer under way may still come (law 7)."""
         while seen.record is not None and lease.covers(seen.record):
             record = change.beat(seen.record, lease.by, lease.now(), seconds)

@@ -59,13 +59,18 @@ class Exchange:
         reason: why there is no answer; no secret.
     """
 
-    def __init__(self, send: Callable[[], Answer], may_write: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        send: Callable[[], Answer],
+        may_write: Callable[[], bool],
+        follow: Callable[[int, Mapping[str, str], bytes], object] | None = None,
+    ) -> None:
         self.finished = threading.Event()
         self.answer: Answer | None = None
         self.sent = False
         self.refused = False
         self.reason = ""
-        self._send, self._may_write = send, may_write
+        self._send, self._may_write, self._follow = send, may_write, follow
         self._aborted = False
         self._connection: HTTPConnection | None = None
 
@@ -74,6 +79,8 @@ class Exchange:
         token = _current.set(self)
         try:
             self.answer = self._send()  # an answer that is complete after all is never dropped
+            if self._follow is not None:
+                self._follow(*self.answer)
         except _GateClosed:
             self.refused = True
         except Exception as error:
@@ -190,7 +197,7 @@ class TokenEndpoint:
 
     def begin(self, request: TokenRequest, may_write: Callable[[], bool]) -> Exchange:
         """An exchange that is ready to `run`; `may_write` is asked just before the first byte."""
-        return Exchange(lambda: self._post(request), may_write)
+        return Exchange(lambda: self._post(request), may_write, request.follow)
 
     def close(self) -> None:
         """Close idle connections; the endpoint stays usable."""
@@ -211,7 +218,8 @@ class TokenEndpoint:
             exchange = _current.get()
             if exchange is not None:
                 exchange._pass()
-        response = self._session().post(
+        response = self._session().request(
+            request.method,
             request.url,
             data=request.body,
             headers=dict(request.headers),

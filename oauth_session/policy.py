@@ -10,6 +10,9 @@ from typing import Literal
 from .errors import ConfigurationError
 
 LEASE = 5.0  # how long a silent holder keeps the claim: four missed heartbeats
+LEASE_LEAST = 2.5  # where the grace is short: one missed heartbeat
+LEASE_MOST = 10.0  # where nothing is forgiven: a holder that is only frozen must not lose the grant to its successor
+TOKEN_TIMEOUT, TOKEN_TIMEOUT_LEAST = 30.0, 5.0
 HEARTBEAT = 1.0  # the lease's fifth, so that one slow store call does not lose the claim
 # A new login elsewhere is seen no later than this without push, and so long rests a record that was brought back. With 5,
 # calls waited up to 5.6 s after a failover, and nobody shall wait for the store for more than 5.
@@ -42,24 +45,29 @@ class RefreshPolicy:
     Attributes:
         margin: how long before its end a token is renewed in advance, while requests go on with it. It shrinks to a
             quarter of a short lifetime. None: never in advance, only when the token is refused.
-        token_timeout: the token endpoint's total time for one answer, dripping ones included.
+        token_timeout: the token endpoint's total time for one answer, dripping ones included. None: 30, or less where
+            `reuse_grace` needs it (see `patience`).
         background: renew in advance without making the caller wait.
         rotation: whether the provider replaces the refresh token at each use. ``"none"`` allows repeating at will.
         reuse_grace: how long the provider accepts a used refresh token again.
         deadline: how long a caller waits for a refresh before `RefreshTimeout`; the refresh goes on without it.
+        min_token_age: how old a token must be before the provider refreshes it; a younger one is not refreshed.
+        needs_live_token: the provider refreshes a token only before its end.
     """
 
     margin: float | None = 300.0
-    token_timeout: float = 30.0
+    token_timeout: float | None = None
     background: bool = True
     rotation: Literal["none", "maybe", "always"] = "maybe"
     reuse_grace: float = 0.0
     deadline: float = 45.0
+    min_token_age: float = 0.0
+    needs_live_token: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("margin", "token_timeout", "reuse_grace", "deadline"):
+        for name in ("margin", "token_timeout", "reuse_grace", "deadline", "min_token_age"):
             value = getattr(self, name)
-            if value is None and name == "margin":
+            if value is None and name in ("margin", "token_timeout"):
                 continue
             if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
                 raise ConfigurationError(f"{name} must be a number of seconds, 0 or more, not {value!r}")
@@ -68,9 +76,36 @@ class RefreshPolicy:
         if self.rotation not in ("none", "maybe", "always"):
             raise ConfigurationError(f'rotation must be "none", "maybe" or "always", not {self.rotation!r}')
 
+    @property
+    def lease(self) -> float:
+        """How long a silent holder keeps the claim: what its successor's presentation may cost decides."""
+        if self.rotation == "none":
+            return LEASE
+        if self.reuse_grace:
+            return max(LEASE_LEAST, min(LEASE, self.reuse_grace / 4))
+        return LEASE_MOST if self.rotation == "always" else LEASE
+
+    @property
+    def patience(self) -> float:
+        """`token_timeout`, by default so short that a dead holder's successor still comes within the grace (law 5)."""
+        if self.token_timeout is not None:
+            return self.token_timeout
+        if self.rotation == "none" or not self.reuse_grace:
+            return TOKEN_TIMEOUT
+        return max(TOKEN_TIMEOUT_LEAST, min(TOKEN_TIMEOUT, self.reuse_grace - self._succession))
+
+    @property
+    def is_in_time(self) -> bool:
+        """Law 5's inequality: what a dead holder sent last is presented again before the known grace is over."""
+        return self.rotation == "none" or not self.reuse_grace or self.patience + self._succession <= self.reuse_grace
+
+    @property
+    def _succession(self) -> float:
+        return self.lease + SPEAK + BACKOFF_FIRST  # from the holder's last sign of life to the successor's first byte
+
     def stale_after(self, lifetime: float) -> float:
         """The age at which a token of this lifetime is renewed in advance."""
-        return lifetime - min(self.margin or 0.0, lifetime / 4)
+        return self._allowed(lifetime - min(self.margin or 0.0, lifetime / 4), lifetime)
 
     def renewed_after(self, lifetime: float) -> float:
         """The age at which one process begins to renew it in advance.
@@ -82,4 +117,7 @@ class RefreshPolicy:
 
     def expired_after(self, lifetime: float) -> float:
         """The age at which a token of this lifetime is no longer sent: a tenth of the margin before its end."""
-        return lifetime - min((self.margin or 0.0) / 10, lifetime / 20)
+        return self._allowed(lifetime - min((self.margin or 0.0) / 10, lifetime / 20), lifetime)
+
+    def _allowed(self, age: float, lifetime: float) -> float:
+        return max(age, min(self.min_token_age, lifetime))

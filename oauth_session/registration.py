@@ -204,7 +204,7 @@ class Registration:
             source = _sources.get(name)
             if source is None:
                 box = SeedBox(store, grant_id)
-                whom = (self.token_session, self.refresh.token_timeout)
+                whom = (self.token_session, self.refresh.patience)
                 endpoint = _endpoints.get(whom) or _endpoints.setdefault(whom, TokenEndpoint(*whom))
                 ledger = Ledger(store, key, reusable=self.refresh.rotation == "none")
                 grant = Grant(grant_id, self.identity, self.request, box, self.needs_refresh_token)

@@ -168,17 +168,18 @@ class OAuthSession(requests.Session):
         """On a redirect, the token goes on within its origin (the newest that was sent), and never beyond it."""
         mark, headers = Marked.on(prepared_request), prepared_request.headers
         before, after = response.request.url or "", prepared_request.url or ""
-        if mark is None or (mark.ours is not None and HEADER not in headers):
+        header = mark.ours.header if mark is not None and mark.ours is not None else HEADER
+        if mark is None or (mark.ours is not None and header not in headers):
             _plain_rebuild(self, prepared_request, response)
         elif mark.ours is None:  # NO_AUTH: no `.netrc` here either
-            if HEADER in headers and self.should_strip_auth(before, after):
-                del headers[HEADER]
+            if header in headers and self.should_strip_auth(before, after):
+                del headers[header]
         else:
-            carried = response.request.headers.get(HEADER)
+            carried = response.request.headers.get(header)
             if carried is not None and origin_of(before) is not None and origin_of(before) == origin_of(after):
-                headers[HEADER] = carried
+                headers[header] = carried
             else:
-                del headers[HEADER]
+                del headers[header]
                 _plain_rebuild(self, prepared_request, response)
 
     def send(self, request: PreparedRequest, **kwargs: Any) -> Response:

@@ -19,6 +19,7 @@ class Outcome(enum.Enum):
     UNPERSISTED = "unpersisted"  # refreshed, but the store is away: kept in memory until it is back
     HELD = "held"  # this origin refuses for another reason than expiry
     BACKING_OFF = "backing_off"  # somebody failed a moment ago; nobody asks yet
+    TOO_EARLY = "too_early"  # the provider refreshes no token that is so young
     TRANSIENT = "transient"  # the token endpoint is down or busy
     UNKNOWN = "unknown"  # two attempts ended without an answer
     MISCONFIGURED = "misconfigured"  # the client or the request was refused

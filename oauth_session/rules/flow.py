@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from requests import PreparedRequest, Response, cookies
 from requests.exceptions import RequestException
@@ -22,7 +22,7 @@ _cookie_header: Any = cookies.get_cookie_header
 _NOT_BEARER = {"dpop", "mac", "pop", "n_a"}
 
 
-def header_value(token: Token) -> str:
+def header_value(token: Token, scheme: str = "Bearer") -> str:
     """What goes into the header (RFC 6750 2.1). Servers name bearer tokens in many ways; the other schemes are known.
 
     Raises:
@@ -30,7 +30,21 @@ def header_value(token: Token) -> str:
     """
     if token.token_type.lower() in _NOT_BEARER:
         raise ConfigurationError(f"a token of type {token.token_type!r} cannot be sent as a bearer token")
-    return f"Bearer {token.access_token}"
+    return f"{scheme} {token.access_token}".lstrip()
+
+
+class Placement(NamedTuple):
+    """Where the token travels: in which header, and behind which scheme, if any."""
+
+    header: str = HEADER
+    scheme: str = "Bearer"
+
+    def value(self, token: Token) -> str:
+        """What goes into the header; see `header_value`."""
+        return header_value(token, self.scheme)
+
+
+BEARER = Placement()
 
 
 def challenges(response: Response) -> Sequence[str]:
@@ -44,7 +58,7 @@ def is_idempotent(request: PreparedRequest) -> bool:
     return (request.method or "").upper() in _IDEMPOTENT
 
 
-def replay_of(request: PreparedRequest, response: Response, value: str) -> PreparedRequest | None:
+def replay_of(request: PreparedRequest, response: Response, value: str, header: str = HEADER) -> PreparedRequest | None:
     """The very same request with another token and the cookies that the refusal set; None if its body is gone.
 
     Text and bytes can be sent again, and a file that goes back to where it was; requests notes a position only for what
@@ -56,7 +70,7 @@ def replay_of(request: PreparedRequest, response: Response, value: str) -> Prepa
             cast(Any, again.body).seek(int(cast(Any, request)._body_position))
         except (OSError, ValueError, AttributeError, TypeError):
             return None
-    again.headers[HEADER] = value
+    again.headers[header] = value
     jar = getattr(again, "_cookies", None)
     if "Set-Cookie" in response.headers and jar is not None:
         if again.headers.get("Cookie") == _cookie_header(jar, _without_cookie(request)):

@@ -22,6 +22,7 @@ from .token_response import DenialKind, Denied
 ERRORS: dict[Outcome, tuple[type[OAuthSessionError], str]] = {
     Outcome.HELD: (TemporarilyUnavailable, "this origin refuses fresh tokens too, so its refusal is not expiry"),
     Outcome.BACKING_OFF: (TemporarilyUnavailable, "a refresh failed a moment ago; the next attempt waits"),
+    Outcome.TOO_EARLY: (TemporarilyUnavailable, "the provider does not refresh a token that is so young"),
     Outcome.TRANSIENT: (TemporarilyUnavailable, "the token endpoint is down or busy; the grant is kept"),
     Outcome.UNKNOWN: (
         RefreshOutcomeUnknown,

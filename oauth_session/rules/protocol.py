@@ -95,7 +95,7 @@ def renewal(ask: Ask, terms: Terms) -> Renewal:
                 continue
             attempts += 1
             mine = replace(terms, me=f"{terms.me}.{attempts}")  # each claim has its own name, and so has its commit
-            done, seen = yield from _claim(seen, record, mine.me)
+            done, seen = yield from _claim(seen, record, mine.me, terms.policy.lease)
             if not done:
                 continue
             ending, seen = yield from _refresh(seen, ask, mine)
@@ -107,10 +107,10 @@ def renewal(ask: Ask, terms: Terms) -> Renewal:
         return Ending(Outcome.STORE_DOWN, reason=str(error))
 
 
-def _claim(seen: Seen, record: Record, me: str) -> Generator[Effect, Any, tuple[bool, Seen]]:
+def _claim(seen: Seen, record: Record, me: str, lease: float) -> Generator[Effect, Any, tuple[bool, Seen]]:
     """Take the lease. If the answer is lost it may stand all the same, and nobody else could go on before it lapses."""
     try:
-        done, seen = yield Swap(seen.revision, change.claim(record, me, seen.now))
+        done, seen = yield Swap(seen.revision, change.claim(record, me, seen.now, lease))
     except StoreError:
         seen = yield Load()
         done = seen.record is not None and seen.record.claim is not None and seen.record.claim.by == me
@@ -139,6 +139,11 @@ def decide(record: Record, now: float, ask: Ask, terms: Terms) -> Decision:
         return Decision(Do.STOP, Outcome.DEAD)
     if terms.needs_refresh_token and record.pair.refresh_token is None:
         return Decision(Do.STOP, Outcome.NOT_RENEWABLE)
+    age, pair, rules = record.age(now), record.pair, terms.policy
+    if rules.needs_live_token and pair.lifetime is not None and age >= pair.lifetime and not ask.force:
+        return Decision(Do.STOP, Outcome.NOT_RENEWABLE)
+    if pair.access_token and pair.attempt and age < rules.min_token_age and not ask.force:  # we know when it was made
+        return Decision(Do.USE) if ask.early else Decision(Do.STOP, Outcome.TOO_EARLY, rules.min_token_age - age)
     if record.rest_until > now and not ask.force:  # law 11
         return Decision(Do.USE) if ask.early else Decision(Do.WAIT, wait=record.rest_until - now)
     held = record.holds.get(ask.origin) if ask.origin and not ask.force else None
@@ -248,7 +253,7 @@ def _pair(granted: Granted, origin: Record) -> Pair:
         token_type=granted.token_type,
         scope=granted.scope or old.scope,
         extra={**old.extra, **granted.extra},
-        issued_at=origin.claim.until - policy.LEASE if origin.claim else 0.0,
+        issued_at=origin.claim.until - origin.claim.lease if origin.claim else 0.0,
         lifetime=granted.lifetime,
         date=granted.date,
         attempt=attempt.number if attempt else 0,

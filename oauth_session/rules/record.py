@@ -146,11 +146,11 @@ class Record:
         return max(0.0, now - self.pair.issued_at)
 
 
-def claim(record: Record, by: str, now: float) -> Record:
+def claim(record: Record, by: str, now: float, lease: float = policy.LEASE) -> Record:
     """Take the lease and note the attempt, in one step (law 5)."""
     before = record.attempt
     number, first_at = (before.number + 1, before.first_at) if before else (1, now)
-    return replace(record, claim=Claim(by, now + policy.LEASE), attempt=Attempt(by, number, first_at))
+    return replace(record, claim=Claim(by, now + lease, lease), attempt=Attempt(by, number, first_at))
 
 
 def lapse(record: Record, now: float) -> Record:
@@ -158,11 +158,12 @@ def lapse(record: Record, now: float) -> Record:
     return replace(record, claim=None, rest_until=now + policy.SPEAK)
 
 
-def beat(record: Record, by: str, now: float, lease: float = policy.LEASE) -> Record | None:
-    """The heartbeat; None when the claim is no longer ours."""
+def beat(record: Record, by: str, now: float, lease: float = 0.0) -> Record | None:
+    """The heartbeat, at least for the lease as it was; None when the claim is no longer ours."""
     if record.claim is None or record.claim.by != by:
         return None
-    return replace(record, claim=Claim(by, now + lease, max(lease, policy.LEASE)))
+    lease = max(lease, record.claim.lease)
+    return replace(record, claim=Claim(by, now + lease, lease))
 
 
 def commit(record: Record, by: str, origin: Record, pair: Pair, refused_by: str | None, now: float) -> Record | None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, quote_plus, urlencode
 
 from ..errors import ConfigurationError
+from .token_response import Denied, Granted, read_token_response
 
 # The registered names (RFC 7591 section 2), and one for servers that skip the encoding of RFC 6749 2.3.1.
 METHODS = ("client_secret_basic", "client_secret_basic_raw", "client_secret_post", "none")
@@ -16,16 +17,21 @@ METHODS = ("client_secret_basic", "client_secret_basic_raw", "client_secret_post
 
 @dataclass(frozen=True, slots=True, repr=False)
 class TokenRequest:
-    """A POST to the token endpoint. It is full of secrets; its repr shows none.
+    """A request to the token endpoint. It is full of secrets; its repr shows none.
 
     Attributes:
         secrets: what must not appear in a message about this request.
+        read: makes of the answer's status, headers and body, and of the secrets, what was granted or denied.
+        follow: called with the answer before it is read, while the claim is still held; must not raise.
     """
 
     url: str
     headers: Mapping[str, str] = field(hash=False)
     body: bytes
     secrets: tuple[str, ...] = ()
+    method: str = "POST"
+    read: Callable[[int, Mapping[str, str], bytes, tuple[str, ...]], Granted | Denied] = read_token_response
+    follow: Callable[[int, Mapping[str, str], bytes], object] | None = None
 
     def __repr__(self) -> str:
         # User-info and query may be secrets.

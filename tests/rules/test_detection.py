@@ -272,8 +272,8 @@ def test_values_are_compared_as_json(wanted: object, found: str, same: bool) -> 
         (None, "must be a mapping"),
         ({}, "needs a status"),
         ({"error": "x"}, "needs a status"),
-        ({"status": 403}, "needs error, header or path"),
-        ({"status": 403, "replay": "always"}, "needs error, header or path"),
+        ({"status": 403}, "needs error, header, path or body"),
+        ({"status": 403, "replay": "always"}, "needs error, header, path or body"),
         ({"status": 403, "text": "expired"}, "no key 'text'"),
         ({"status": 403, "path": "a", "regex": ".*"}, "no key 'regex'.*never free text"),
         ({"status": 403, 5: 1}, "no key 5"),
@@ -299,6 +299,8 @@ def test_values_are_compared_as_json(wanted: object, found: str, same: bool) -> 
         ({"status": [403, 600], "error": "x"}, "status must be"),
         ({"status": [], "error": "x"}, "names no status"),
         ({"status": None, "error": "x"}, "status must be"),
+        ({"status": 403, "body": 5}, "body must be"),
+        ({"status": 403, "body": " "}, "body must be"),
     ],
 )
 def test_a_wrong_rule_is_refused_by_name(rule: Any, message: str) -> None:
@@ -385,3 +387,28 @@ def test_a_path_is_understood_or_refused(path: str) -> None:
     except ConfigurationError:
         return
     assert rule.path
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b"Bad_OAuth_Token", EXPIRED),
+        (b" Bad_OAuth_Token\r\n", EXPIRED),
+        (b"Bad_OAuth_Token!", NOT_EXPIRY),
+        (None, NOT_EXPIRY),
+    ],
+)
+def test_a_body_that_is_not_json_is_compared_whole(body: bytes | None, expected: Verdict) -> None:
+    """Salesforce's identity URL says 403 and two words: the whole text must be equal, blanks around it apart."""
+    assert verdict(Detection(expired_when=[{"status": 403, "body": "Bad_OAuth_Token"}]), 403, body=body) is expected
+
+
+def test_a_401_may_mean_nothing_by_itself() -> None:
+    """Standards 3.1: with `only_rules` a 401 needs a rule or a conclusive challenge; `refresh_on` still names it."""
+    strict = Detection(expired_when=[{"status": 401, "path": "a", "equals": 1}], default_401="only_rules")
+    assert verdict(strict, 401, body=b"{}") is NOT_EXPIRY
+    assert verdict(strict, 401, body=b'{"a": 1}') is EXPIRED
+    assert verdict(strict, 401, "Bearer error=invalid_token", body=b"{}") is EXPIRED
+    assert verdict(Detection(refresh_on={401}, default_401="only_rules"), 401) is MAYBE
+    with pytest.raises(ConfigurationError, match="default_401 must be"):
+        Detection(default_401="never")  # type: ignore[arg-type]
