@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from os import PathLike
 from typing import Any
 
 import requests
@@ -22,7 +23,7 @@ from .rules import record_json
 from .rules.detection import Detection
 from .rules.origins import Guard
 from .rules.record import Record
-from .seeds import Seed, pair_of
+from .seeds import Seed
 from .session import OAuthSession, Timeout
 from .source import TokenSource
 from .stores import open_store
@@ -62,6 +63,8 @@ class OAuthClient:
         self,
         *,
         token_url: str | None = None,
+        provider: str | PathLike[str] | Mapping[str, Any] | None = None,
+        provider_params: Mapping[str, str] | None = None,
         client_id: str | None = None,
         client_secret: Secret = None,
         client_auth: str | None = None,
@@ -88,6 +91,8 @@ class OAuthClient:
         self._recent: OrderedDict[str, TokenSource] = OrderedDict()
         self._registration = Registration.of(
             token_url=token_url,
+            provider=provider,
+            provider_params=provider_params,
             client_id=client_id,
             client_secret=client_secret,
             client_auth=client_auth,
@@ -137,8 +142,9 @@ class OAuthClient:
             ConfigurationError: this is no token.
             StoreError: the store is away; nothing has changed.
         """
-        pair_of(token, 0.0, just_issued=True)  # complain before anything is touched
-        self._source(grant_id).put(lambda now: pair_of(token, now, just_issued=True))
+        pair = self._registration.pair
+        pair(token, 0.0, just_issued=True)  # complain before anything is touched
+        self._source(grant_id).put(lambda now: pair(token, now, just_issued=True))
 
     def token(self, grant_id: str = "default", *, timeout: float | None = None) -> Token:
         """A token fit to send, refreshed if needed: for curl, websockets, other SDKs.
@@ -207,11 +213,10 @@ class OAuthClient:
 
     @cached_property
     def _guard(self) -> Guard:
-        return Guard.of(self._base_url, self._origins, self._registration.allow_http)
+        return self._registration.guard(self._base_url, self._origins)
 
     def _auth(self, grant_id: str, base_url: str | None) -> TokenAuth:
-        allow_http = self._registration.allow_http
-        guard = self._guard if base_url is None else Guard.of(base_url, self._origins, allow_http)
+        guard = self._guard if base_url is None else self._registration.guard(base_url, self._origins)
         where = (base_url or self._base_url, self._origins)
         return self._registration.door(self._source(grant_id), guard, *where, self._seeds)
 

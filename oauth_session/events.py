@@ -21,9 +21,10 @@ Name = Literal[
     "seeded",
     "claim_lost",
     "single_process",
+    "short_grace",
 ]
 
-_WARN = {"unpersisted", "claim_lost", "single_process"}
+_WARN = {"unpersisted", "claim_lost", "single_process", "short_grace"}
 _LOUD = {"dead", "misconfigured", "unknown", "store_down", "transient"}
 
 

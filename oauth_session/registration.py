@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import requests
 
@@ -21,10 +21,11 @@ from .auth import TokenAuth
 from .driver import Ledger, Store
 from .endpoint import TokenEndpoint
 from .errors import ConfigurationError
-from .events import Listener
+from .events import Event, Listener, tell_once
 from .flight import Grant
 from .policy import RefreshPolicy
 from .rules.detection import Detection
+from .rules.flow import BEARER
 from .rules.origins import Guard, is_loopback, origin_of
 from .rules.record import Pair
 from .rules.token_request import TokenRequest, authenticate, client_credentials_request, refresh_request
@@ -33,6 +34,9 @@ from .source import TokenSource
 from .stores import open_store
 from .stores.values import GrantKey
 from .tokens import Token
+
+if TYPE_CHECKING:
+    from .providers import Provider
 
 Secret = str | Callable[[], str] | None
 
@@ -59,6 +63,7 @@ class Registration:
     allow_http: bool = False
     listener: Listener | None = None
     detect: Detection = Detection()
+    provider: Provider | None = None
 
     def __post_init__(self) -> None:
         origin = origin_of(self.token_url) if isinstance(self.token_url, str) else None
@@ -95,6 +100,9 @@ class Registration:
         *,
         token_url: str | None,
         client_id: str | None,
+        client_auth: str | None,
+        provider: Any,
+        provider_params: Mapping[str, str] | None,
         refresh: RefreshPolicy | None,
         rotation: str | None,
         reuse_grace: float | None,
@@ -105,21 +113,33 @@ class Registration:
         **settings: Any,
     ) -> Registration:
         """From the arguments of a session or a client, with the short cuts folded into their groups."""
+        policy, found, known = refresh or RefreshPolicy(), detect or Detection(), None
+        if provider is not None:
+            from . import providers  # what is not used is not imported
+
+            known = providers.bound(provider, provider_params or {}, token_url)
+            token_url, (policy, found) = known.profile.token_url or None, known.settings(refresh, detect)
+            client_auth = client_auth or (known.profile.client_auth if settings["client_secret"] is not None else None)
+        elif provider_params:
+            raise ConfigurationError("provider_params are for the placeholders of a provider")
         if token_url is None or client_id is None:
             raise ConfigurationError("token_url and client_id are needed: where to refresh, and as whom")
-        policy = refresh or RefreshPolicy()
         if rotation is not None:
             policy = replace(policy, rotation=rotation)  # type: ignore[arg-type]
         if reuse_grace is not None:
             policy = replace(policy, reuse_grace=reuse_grace)
-        found = detect or Detection()
         if refresh_on is not None:
             found = replace(found, refresh_on=refresh_on)
         if expired_when is not None:
             found = replace(found, expired_when=expired_when)
-        return cls(
-            token_url=token_url, client_id=client_id, refresh=policy, detect=found, listener=on_event, **settings
-        )
+        if not policy.is_in_time:
+            says = (
+                f"a grace of {policy.reuse_grace:g} s is too short for token_timeout and lease "
+                f"({policy.patience:g} s and {policy.lease:g} s): after a crash the used refresh token may come too late"
+            )
+            tell_once(on_event, Event("short_grace", "", reason=says))
+        own = (token_url, client_id, settings.pop("client_secret"), client_auth)
+        return cls(*own, refresh=policy, detect=found, listener=on_event, provider=known, **settings)
 
     @property
     def method(self) -> str:
@@ -160,10 +180,24 @@ class Registration:
     def request(self, pair: Pair) -> TokenRequest:
         """The token request that renews this pair."""
         args = (self.token_url, self.method, self.client_id, self.secret())
+        if self.provider is not None:
+            return self.provider.request(*args[1:], pair, self.grant_type, self.scope)
         if not self.needs_refresh_token:
             return client_credentials_request(*args, scope=self.scope)
         assert pair.refresh_token is not None
         return refresh_request(*args, pair.refresh_token, scope=None)
+
+    def pair(self, value: Token | Mapping[str, Any], now: float, *, just_issued: bool = False) -> Pair:
+        """A token from outside as a pair; see `pair_of`."""
+        if self.provider is None:
+            return pair_of(value, now, just_issued=just_issued)
+        return self.provider.renewable(pair_of(self.provider.flat(value), now, just_issued=just_issued))
+
+    def guard(self, base_url: str | None, origins: Sequence[str] | str | None) -> Guard:
+        """Where the tokens may go."""
+        if origins is None and self.provider is not None:
+            origins = self.provider.allowed(base_url)
+        return Guard.of(base_url, origins, self.allow_http)
 
     def auth(
         self,
@@ -175,10 +209,10 @@ class Registration:
         carried: Token | None = None,
     ) -> TokenAuth:
         """The grant's door; pickled as these arguments."""
-        guard = Guard.of(base_url, origins, self.allow_http)
+        guard = self.guard(base_url, origins)
         for seed in seeds:
             if not callable(seed):
-                pair_of(seed, 0.0)  # complain here, not at the first request
+                self.pair(seed, 0.0)  # complain here, not at the first request
         source = self.source(grant_id, seeds if carried is None else [*seeds, carried])
         return self.door(source, guard, base_url, origins, seeds)
 
@@ -193,7 +227,15 @@ class Registration:
         """The door to a source that is at hand; pickled as what it was made from."""
         remake = partial(_remake, self, source, base_url, origins, seeds)
         grant_id = source.grant.grant_id
-        return TokenAuth(source, guard, self.detect, grant_id=grant_id, listener=self.listener, remake=remake)
+        return TokenAuth(
+            source,
+            guard,
+            self.detect,
+            grant_id=grant_id,
+            listener=self.listener,
+            remake=remake,
+            placement=BEARER if self.provider is None else self.provider.placement,
+        )
 
     def source(self, grant_id: str, seeds: Sequence[Seed] = ()) -> TokenSource:
         """The process's one source for this grant; new seeds are added to what it can bring in."""
@@ -203,7 +245,7 @@ class Registration:
         with _lock:
             source = _sources.get(name)
             if source is None:
-                box = SeedBox(store, grant_id)
+                box = SeedBox(store, grant_id, self.pair)
                 whom = (self.token_session, self.refresh.patience)
                 endpoint = _endpoints.get(whom) or _endpoints.setdefault(whom, TokenEndpoint(*whom))
                 ledger = Ledger(store, key, reusable=self.refresh.rotation == "none")

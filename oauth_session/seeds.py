@@ -17,8 +17,8 @@ Seed = Token | Mapping[str, Any] | Callable[[str], Token | Mapping[str, Any] | N
 class SeedBox:
     """The seeds of one grant (law 16): what constructors brought, then what another program left in the store."""
 
-    def __init__(self, store: Store, grant_id: str) -> None:
-        self._store, self._grant_id = store, grant_id
+    def __init__(self, store: Store, grant_id: str, read: Callable[..., Pair]) -> None:
+        self._store, self._grant_id, self._read = store, grant_id, read
         self._seeds: list[Seed] = []
 
     def add(self, seeds: Sequence[Seed]) -> None:
@@ -31,9 +31,9 @@ class SeedBox:
         for seed in self._seeds:
             value = seed(self._grant_id) if callable(seed) else seed
             if value is not None:
-                pairs.append(pair_of(value, now))
+                pairs.append(self._read(value, now))
         left = self._store.inherited(self._grant_id)
-        if left is not None and (pair := _inherited(left, self._grant_id, now)) is not None:
+        if left is not None and (pair := _inherited(left, self._grant_id, now, self._read)) is not None:
             pairs.append(pair)
         return pairs
 
@@ -61,14 +61,14 @@ def pair_of(value: Token | Mapping[str, Any], now: float, *, just_issued: bool =
     return Pair.of(Token.from_mapping(value), now)
 
 
-def _inherited(text: str, grant_id: str, now: float) -> Pair | None:
+def _inherited(text: str, grant_id: str, now: float, read: Callable[..., Pair]) -> Pair | None:
     try:
         value = json.loads(text)
         if not isinstance(value, dict):
             raise ValueError
         if "generation" in value and "refresh_token" not in value:
             return None  # our own mirror of the access token: the export key may be the same
-        return pair_of(value, now)
+        return read(value, now)
     except (ValueError, ConfigurationError):
         raise StoreError(
             f"what another program left for grant {grant_id!r} under the import key is no JSON object with "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from os import PathLike
 from typing import Any
 
 import requests
@@ -43,6 +44,9 @@ class OAuthSession(requests.Session):
     Args:
         base_url: URLs without a scheme are appended to it; its origin may see the token.
         token_url: the token endpoint (RFC 6749 section 3.2).
+        provider: what the provider does differently: a name such as ``"xero"``, the path of a TOML file, or a dict;
+            other arguments win over it. `oauth-session providers` lists the names.
+        provider_params: values for the placeholders in its URLs, such as ``{"shop": "acme"}``.
         client_id: as registered.
         client_secret: a string, ``"env:NAME"``, or a callable; None for a public client.
         client_auth: ``client_secret_basic`` (default with a secret), ``client_secret_basic_raw``,
@@ -81,6 +85,8 @@ class OAuthSession(requests.Session):
         *,
         base_url: str | None = None,
         token_url: str | None = None,
+        provider: str | PathLike[str] | Mapping[str, Any] | None = None,
+        provider_params: Mapping[str, str] | None = None,
         client_id: str | None = None,
         client_secret: Secret = None,
         client_auth: str | None = None,
@@ -114,6 +120,8 @@ class OAuthSession(requests.Session):
         self.request_hooks: list[RequestHook] = []
         settings: dict[str, Any] = {
             "token_url": token_url,
+            "provider": provider,
+            "provider_params": provider_params,
             "client_id": client_id,
             "client_secret": client_secret,
             "client_auth": client_auth,

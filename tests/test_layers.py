@@ -50,6 +50,13 @@ RANKS = {
     # doors
     "auth": 4.0,
     "adapter": 4.1,
+    # provider profiles
+    "providers.templates": 4.2,
+    "providers.profile": 4.3,
+    "providers.dialect": 4.4,
+    "providers.schema": 4.4,
+    "providers.provider": 4.5,
+    "providers": 4.6,
     # the root
     "seeds": 4.9,
     "registration": 5.0,

@@ -96,8 +96,8 @@ def read_token_response(
         secrets: cut out of error, description and uri, before these are shortened.
     """
     headers = CaseInsensitiveDict(headers)
-    date = _date(headers.get("Date"))
-    data = _json(body)
+    date = http_date(headers.get("Date"))
+    data = parse_json(body)
     members: dict[str, Any] = data if isinstance(data, dict) else {}
     refresh_token = _refresh_token(members.get("refresh_token"))
     access_token = members.get("access_token")
@@ -161,7 +161,8 @@ def _kind(status: int, error: str | None, members: Mapping[str, Any]) -> DenialK
     return DenialKind.REQUEST
 
 
-def _json(body: bytes) -> object:
+def parse_json(body: bytes) -> object:
+    """The body as JSON, or None."""
     # NaN, 1e999 and numbers of thousands of digits become null: one bad number must not cost the refresh token.
     try:
         return json.loads(
@@ -206,7 +207,7 @@ def _words(value: object, secrets: tuple[str | None, ...], most: int) -> str | N
     return _CONTROL.sub(" ", scrub(value, secrets)).strip()[:most] or None
 
 
-def _date(value: str | None) -> float | None:
+def http_date(value: str | None) -> float | None:
     """An HTTP date in seconds since the epoch (RFC 9110 section 5.6.7), or None."""
     if not value or len(value) > 64:
         return None
@@ -223,5 +224,5 @@ def _retry_after(value: str | None, date: float | None) -> float | None:
         return None
     if (seconds := _seconds(value, _DAY)) is not None:
         return seconds
-    moment = _date(value)
+    moment = http_date(value)
     return _seconds(moment - date, _DAY) if moment is not None and date is not None else None
