@@ -11,6 +11,7 @@ from .errors import (
     ConfigurationError,
     InvalidClient,
     InvalidGrant,
+    LoginFailed,
     OAuthSessionError,
     RefreshOutcomeUnknown,
     RefreshTimeout,
@@ -21,28 +22,38 @@ from .errors import (
 from .events import Event
 from .policy import RefreshPolicy
 from .rules.detection import Detection
+from .rules.grants import GrantForm, JwtBearer, TokenExchange
 from .session import OAuthSession
+from .signing import ClientSecretJwt, MutualTls, PrivateKeyJwt, SignedJwtBearer
 from .tokens import Token
 
 __all__ = [
     "NO_AUTH",
+    "ClientSecretJwt",
     "ConfigurationError",
     "Detection",
     "Event",
+    "GrantForm",
     "GrantStatus",
     "InvalidClient",
     "InvalidGrant",
+    "JwtBearer",
+    "LoginFailed",
+    "MutualTls",
     "OAuthAdapter",
     "OAuthClient",
     "OAuthSession",
     "OAuthSessionError",
+    "PrivateKeyJwt",
     "RefreshOutcomeUnknown",
     "RefreshPolicy",
     "RefreshTimeout",
+    "SignedJwtBearer",
     "StoreError",
     "TemporarilyUnavailable",
     "Token",
     "TokenAuth",
+    "TokenExchange",
     "TokenRequestError",
     "__version__",
     "mount",

@@ -13,11 +13,15 @@ from .auth import TokenAuth
 from .driver import Store
 from .errors import ConfigurationError, StoreError
 from .events import Listener
+from .people import Logins
 from .policy import RefreshPolicy
-from .registration import Registration, Secret, Seed, pair_of
+from .registration import Registration, Seed, pair_of
+from .reveal import Secret
 from .rules import record_json
 from .rules.detection import Detection
+from .rules.grants import GrantForm
 from .rules.record import Record
+from .rules.token_request import ClientAuth
 from .session import OAuthSession, Timeout
 from .source import TokenSource
 from .stores import open_store
@@ -38,7 +42,7 @@ class GrantStatus:
     scope: str | None
 
 
-class OAuthClient:
+class OAuthClient(Logins):
     """One client registration and any number of grants; safe for threads.
 
     Args:
@@ -55,11 +59,14 @@ class OAuthClient:
         self,
         *,
         token_url: str | None = None,
+        issuer: str | None = None,
         client_id: str | None = None,
         client_secret: Secret = None,
-        client_auth: str | None = None,
+        client_auth: str | ClientAuth | None = None,
         scope: str | None = None,
-        grant_type: str = "refresh_token",
+        resource: str | Sequence[str] | None = None,
+        audience: str | Sequence[str] | None = None,
+        grant_type: str | GrantForm = "refresh_token",
         token: Seed | None = None,
         store: Any = "memory:",
         base_url: str | None = None,
@@ -72,6 +79,7 @@ class OAuthClient:
         rotation: str | None = None,
         reuse_grace: float | None = None,
         token_session: requests.Session | None = None,
+        metadata: Mapping[str, Any] | None = None,
         on_event: Listener | None = None,
     ) -> None:
         if token is not None and not callable(token):
@@ -80,10 +88,14 @@ class OAuthClient:
         self._seeds: tuple[Seed, ...] = () if token is None else (token,)
         self._registration = Registration.of(
             token_url=token_url,
+            issuer=issuer,
+            metadata=metadata,
             client_id=client_id,
             client_secret=client_secret,
             client_auth=client_auth,
             scope=scope,
+            resource=resource,
+            audience=audience,
             grant_type=grant_type,
             store=store,
             refresh=refresh,

@@ -201,11 +201,22 @@ class TokenEndpoint:
         return made[1]
 
     def _post(self, request: TokenRequest) -> Answer:
+        answer = self._once(request)
+        again = request.again(*answer) if request.again is not None else None
+        if again is None:
+            return answer
+        exchange = _current.get()
+        if exchange is not None:
+            exchange.sent = False  # that one was refused unread: nothing is spent, and the gate is passed once more
+        return self._once(again)
+
+    def _once(self, request: TokenRequest) -> Answer:
         if self._own is not None:  # its connections do not pass our gate: do it here
             exchange = _current.get()
             if exchange is not None:
                 exchange._pass()
-        response = self._session().post(
+        response = self._session().request(
+            request.method,
             request.url,
             data=request.body,
             headers=dict(request.headers),
@@ -213,6 +224,7 @@ class TokenEndpoint:
             allow_redirects=False,
             timeout=(min(CONNECT_TIMEOUT, self._timeout), self._timeout),
             stream=True,
+            cert=request.cert,
         )
         try:
             body = response.raw.read(ANSWER_MOST + 1, decode_content=True)

@@ -9,6 +9,7 @@
         │   ├── InvalidGrant           the user must log in again
         │   ├── InvalidClient          mend client_id, client_secret or client_auth
         │   └── TemporarilyUnavailable try again later (.retry_after, seconds)
+        ├── LoginFailed                nobody was logged in: begin the login again
         ├── RefreshTimeout             still being refreshed; try again soon
         ├── RefreshOutcomeUnknown      two answers were lost: refresh(force=True), or log in
         └── StoreError                 the token store is away, full or holds nonsense
@@ -84,6 +85,20 @@ class TemporarilyUnavailable(TokenRequestError):
             message, error=error, error_description=error_description, error_uri=error_uri, response=response
         )
         self.retry_after = retry_after
+
+
+class LoginFailed(OAuthSessionError):
+    """A login that a person has begun did not end in a token: refused, expired, given up, or the answer is not ours.
+
+    Attributes:
+        error: the server's error code, if it sent one.
+        error_description: the server's own words.
+    """
+
+    def __init__(self, message: str = "", *, error: str | None = None, error_description: str | None = None) -> None:
+        super().__init__(message)
+        self.error = error
+        self.error_description = error_description
 
 
 class RefreshTimeout(OAuthSessionError):

@@ -16,26 +16,29 @@ from typing import Any
 
 import requests
 
+from . import asking
 from .auth import TokenAuth
+from .discovery import Server, check_url
 from .driver import Ledger, Store
 from .endpoint import TokenEndpoint
 from .errors import ConfigurationError, StoreError
 from .events import Listener
 from .flight import Grant
 from .policy import RefreshPolicy
+from .reveal import Secret, reveal
+from .reveal import check as check_secret
 from .rules.detection import Detection
-from .rules.origins import Guard, is_loopback, origin_of
+from .rules.grants import GrantForm
+from .rules.metadata import Metadata
+from .rules.origins import Guard
 from .rules.record import Pair
-from .rules.token_request import TokenRequest, authenticate, client_credentials_request, refresh_request
+from .rules.token_request import ClientAuth
 from .source import TokenSource
 from .stores import open_store
 from .stores.values import GrantKey
 from .tokens import Token
 
-Secret = str | Callable[[], str] | None
 Seed = Token | Mapping[str, Any] | Callable[[str], Token | Mapping[str, Any] | None]
-
-GRANT_TYPES = ("refresh_token", "client_credentials")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -46,47 +49,37 @@ class Registration:
         ConfigurationError: an argument is wrong; the message names it.
     """
 
-    token_url: str
+    token_url: str | None
     client_id: str
     client_secret: Secret = None
-    client_auth: str | None = None
+    client_auth: str | ClientAuth | None = None
     scope: str | None = None
-    grant_type: str = "refresh_token"
+    grant_type: str | GrantForm = "refresh_token"
     store: Any = "memory:"
     refresh: RefreshPolicy = RefreshPolicy()
     token_session: requests.Session | None = None
     allow_http: bool = False
     listener: Listener | None = None
     detect: Detection = Detection()
+    issuer: str | None = None
+    metadata: Metadata = Metadata()
+    resource: asking.Values = None
+    audience: asking.Values = None
 
     def __post_init__(self) -> None:
-        origin = origin_of(self.token_url) if isinstance(self.token_url, str) else None
-        if origin is None or origin.partition(":")[0] not in ("http", "https"):
-            raise ConfigurationError(
-                "token_url must be an absolute http(s) URL, such as https://auth.example.com/token"
-            )
-        if origin.startswith("http:") and not is_loopback(origin) and not self.allow_http:
-            raise ConfigurationError(
-                "token_url must be https: client secrets and refresh tokens go there (RFC 6749 3.2)"
-            )
+        if self.token_url is not None:
+            check_url("token_url", self.token_url, self.allow_http)
         if not isinstance(self.client_id, str) or not self.client_id:
             raise ConfigurationError("client_id must be a non-empty string")
-        if self.client_secret is not None and not callable(self.client_secret) and not _is_text(self.client_secret):
-            raise ConfigurationError('client_secret must be a non-empty string, "env:NAME", a callable, or None')
+        check_secret(self.client_secret, "client_secret")
         if self.scope is not None and not isinstance(self.scope, str):
             raise ConfigurationError("scope must be a string of space-separated values, or None (RFC 6749 3.3)")
-        if self.grant_type not in GRANT_TYPES:
-            raise ConfigurationError(f"grant_type must be one of {', '.join(GRANT_TYPES)}, not {self.grant_type!r}")
         if not isinstance(self.refresh, RefreshPolicy):
             raise ConfigurationError("refresh must be a RefreshPolicy")
-        authenticate(self.method, self.client_id, "x" if self.client_secret is not None else None)
-        if self.grant_type == "client_credentials" and self.client_secret is None:
-            raise ConfigurationError("the client_credentials grant needs a client_secret (RFC 6749 4.4)")
-        client_credentials_request(self.token_url, self.method, self.client_id, "x", "x")  # a URL that it cannot go to
-        refresh_request(self.token_url, self.method, self.client_id, "x", "x")
+        asking.check(self)
 
     def __repr__(self) -> str:
-        return f"<Registration {self.client_id!r} at {self.token_url.partition('?')[0]}>"
+        return f"<Registration {self.client_id!r} at {(self.token_url or self.issuer or '').partition('?')[0]}>"
 
     @classmethod
     def of(
@@ -101,11 +94,15 @@ class Registration:
         refresh_on: Iterable[int] | None,
         expired_when: Sequence[Mapping[str, Any]] | None,
         on_event: Listener | None,
+        issuer: str | None,
+        metadata: Mapping[str, Any] | None,
         **settings: Any,
     ) -> Registration:
         """From the arguments of a session or a client, with the short cuts folded into their groups."""
-        if token_url is None or client_id is None:
-            raise ConfigurationError("token_url and client_id are needed: where to refresh, and as whom")
+        known = Metadata.of(metadata)
+        token_url = token_url or known.endpoint("token_endpoint")
+        if (token_url is None and issuer is None) or client_id is None:
+            raise ConfigurationError("token_url (or issuer) and client_id are needed: where to refresh, and as whom")
         policy = refresh or RefreshPolicy()
         if rotation is not None:
             policy = replace(policy, rotation=rotation)  # type: ignore[arg-type]
@@ -116,14 +113,22 @@ class Registration:
             found = replace(found, refresh_on=refresh_on)
         if expired_when is not None:
             found = replace(found, expired_when=expired_when)
-        return cls(
-            token_url=token_url, client_id=client_id, refresh=policy, detect=found, listener=on_event, **settings
-        )
+        settings |= {"refresh": policy, "detect": found, "listener": on_event, "issuer": issuer, "metadata": known}
+        settings |= {name: asking.several(settings[name]) for name in ("resource", "audience")}
+        return cls(token_url=token_url, client_id=client_id, **settings)
 
     @property
-    def method(self) -> str:
-        """How the client authenticates; RFC 8414 section 2 names the default."""
-        return self.client_auth or ("none" if self.client_secret is None else "client_secret_basic")
+    def server(self) -> Server:
+        """Whom to ask."""
+        by_hand = self.metadata
+        if self.token_url is not None:
+            by_hand = Metadata.of({"token_endpoint": self.token_url}).over(by_hand)
+        return Server(self.issuer, by_hand, self.allow_http, self.token_session)
+
+    @property
+    def has_secret(self) -> bool:
+        """Whether a client secret was given."""
+        return self.client_secret is not None
 
     @property
     def needs_refresh_token(self) -> bool:
@@ -133,9 +138,7 @@ class Registration:
     @property
     def identity(self) -> str:
         """Names the client in records: never tokens of one client or one scope to another."""
-        parts = [self.token_url, self.client_id, self.grant_type]
-        if not self.needs_refresh_token:
-            parts.append(self.scope or "")
+        parts = [self.token_url or self.issuer, self.client_id, *asking.whose(self)]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
     def key(self, grant_id: str) -> GrantKey:
@@ -146,23 +149,7 @@ class Registration:
 
     def secret(self) -> str | None:
         """The client's secret, fetched now."""
-        value = self.client_secret() if callable(self.client_secret) else self.client_secret
-        if isinstance(value, str) and value.startswith("env:"):
-            name = value.removeprefix("env:")
-            value = os.environ.get(name)
-            if not value:
-                raise ConfigurationError(f"client_secret is taken from the environment, and {name} is not set there")
-        if value is not None and not _is_text(value):
-            raise ConfigurationError("the client_secret callable must return a non-empty string")
-        return value
-
-    def request(self, pair: Pair) -> TokenRequest:
-        """The token request that renews this pair."""
-        args = (self.token_url, self.method, self.client_id, self.secret())
-        if not self.needs_refresh_token:
-            return client_credentials_request(*args, scope=self.scope)
-        assert pair.refresh_token is not None
-        return refresh_request(*args, pair.refresh_token, scope=None)
+        return reveal(self.client_secret, "client_secret")
 
     def auth(
         self,
@@ -199,7 +186,8 @@ class Registration:
                 box = SeedBox(store, grant_id)
                 ledger = Ledger(store, key, reusable=self.refresh.rotation == "none")
                 endpoint = TokenEndpoint(self.token_session, self.refresh.token_timeout)
-                grant = Grant(grant_id, self.identity, self.request, box, self.needs_refresh_token)
+                build = asking.renewer(self, grant_id)
+                grant = Grant(grant_id, self.identity, build, box, self.needs_refresh_token)
                 source = _sources.setdefault(name, TokenSource(grant, ledger, endpoint, self.refresh, self.listener))
             assert isinstance(source.grant.seeds, SeedBox)
             source.grant.seeds.add(seeds)

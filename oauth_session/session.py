@@ -18,10 +18,13 @@ from .errors import ConfigurationError
 from .events import Listener
 from .forks import part_after
 from .policy import RefreshPolicy
-from .registration import Registration, Secret, Seed
+from .registration import Registration, Seed
+from .reveal import Secret
 from .rules.detection import Detection
 from .rules.flow import HEADER
+from .rules.grants import GrantForm
 from .rules.origins import origin_of
+from .rules.token_request import ClientAuth
 
 Timeout = float | tuple[float | None, float | None] | None
 RequestHook = Callable[[PreparedRequest], PreparedRequest | None]
@@ -42,12 +45,16 @@ class OAuthSession(requests.Session):
     Args:
         base_url: URLs without a scheme are appended to it; its origin may see the token.
         token_url: the token endpoint (RFC 6749 section 3.2).
+        issuer: the authorization server; endpoints and methods are found there (RFC 8414, OpenID Connect Discovery).
         client_id: as registered.
         client_secret: a string, ``"env:NAME"``, or a callable; None for a public client.
         client_auth: ``client_secret_basic`` (default with a secret), ``client_secret_basic_raw``,
-            ``client_secret_post`` or ``none`` (default without).
+            ``client_secret_post``, ``client_secret_jwt`` or ``none`` (default without); the issuer's metadata may
+            change the default. Also a value: `PrivateKeyJwt`, `MutualTls`.
         scope: asked for by grants that are run again; a refresh keeps the scope that was granted.
-        grant_type: ``refresh_token`` or ``client_credentials``.
+        resource, audience: which API the token shall be for (RFC 8707, RFC 8693), where the server wants to know.
+        grant_type: ``refresh_token``, ``client_credentials``, or a grant that is run again: `JwtBearer`,
+            `TokenExchange`, or an object of your own with `grant_type` and `form`.
         refresh_token: a seed: used when nothing is stored for the grant, or when what is stored is dead.
         token: the same, as a `Token`, a mapping, or a callable ``(grant_id) -> Token | mapping | None``.
         grant_id: names the resource owner's grant, such as a customer's number.
@@ -60,6 +67,7 @@ class OAuthSession(requests.Session):
         expired_when: exact rules that mean it.
         rotation, reuse_grace: what the provider does with used refresh tokens; see `RefreshPolicy`.
         token_session: a session for the token endpoint instead of a plain one of our own.
+        metadata: the server's endpoints by hand, in the names of RFC 8414; they win over what is found.
         on_event: called with each `Event`; what it raises is logged.
         timeout: for calls that give none, in requests' forms; not for the token endpoint.
         retries: mounts requests' adapter with it for the API; the token endpoint never retries.
@@ -80,11 +88,14 @@ class OAuthSession(requests.Session):
         *,
         base_url: str | None = None,
         token_url: str | None = None,
+        issuer: str | None = None,
         client_id: str | None = None,
         client_secret: Secret = None,
-        client_auth: str | None = None,
+        client_auth: str | ClientAuth | None = None,
         scope: str | None = None,
-        grant_type: str = "refresh_token",
+        resource: str | Sequence[str] | None = None,
+        audience: str | Sequence[str] | None = None,
+        grant_type: str | GrantForm = "refresh_token",
         refresh_token: str | None = None,
         token: Seed | None = None,
         grant_id: str = "default",
@@ -98,6 +109,7 @@ class OAuthSession(requests.Session):
         rotation: str | None = None,
         reuse_grace: float | None = None,
         token_session: requests.Session | None = None,
+        metadata: Mapping[str, Any] | None = None,
         on_event: Listener | None = None,
         timeout: Timeout = None,
         retries: Retry | None = None,
@@ -113,10 +125,14 @@ class OAuthSession(requests.Session):
         self.request_hooks: list[RequestHook] = []
         settings: dict[str, Any] = {
             "token_url": token_url,
+            "issuer": issuer,
+            "metadata": metadata,
             "client_id": client_id,
             "client_secret": client_secret,
             "client_auth": client_auth,
             "scope": scope,
+            "resource": resource,
+            "audience": audience,
             "grant_type": grant_type,
             "store": store,
             "refresh": refresh,

@@ -11,7 +11,8 @@ def test_neither_redis_nor_sqlite_is_imported_before_it_is_needed() -> None:
     code = (
         "import sys, oauth_session as o\n"
         "o.OAuthSession(base_url='https://a.test', token_url='https://b.test', client_id='c', token={'access_token': 'd'})\n"
-        "print([m for m in ('redis', 'sqlite3', 'click', 'rich', 'pytest', 'multiprocessing') if m in sys.modules])"
+        "spared = ('redis', 'sqlite3', 'click', 'rich', 'pytest', 'multiprocessing', 'jwt', 'cryptography')\n"
+        "print([m for m in spared if m in sys.modules])"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert run.stdout.strip() == "[]"
@@ -22,24 +23,32 @@ def test_the_public_names() -> None:
     import oauth_session
 
     assert sorted(oauth_session.__all__) == [
+        "ClientSecretJwt",
         "ConfigurationError",
         "Detection",
         "Event",
+        "GrantForm",
         "GrantStatus",
         "InvalidClient",
         "InvalidGrant",
+        "JwtBearer",
+        "LoginFailed",
+        "MutualTls",
         "NO_AUTH",
         "OAuthAdapter",
         "OAuthClient",
         "OAuthSession",
         "OAuthSessionError",
+        "PrivateKeyJwt",
         "RefreshOutcomeUnknown",
         "RefreshPolicy",
         "RefreshTimeout",
+        "SignedJwtBearer",
         "StoreError",
         "TemporarilyUnavailable",
         "Token",
         "TokenAuth",
+        "TokenExchange",
         "TokenRequestError",
         "__version__",
         "mount",

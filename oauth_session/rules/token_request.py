@@ -4,14 +4,34 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 from urllib.parse import parse_qsl, quote_plus, urlencode
 
 from ..errors import ConfigurationError
+from .grants import Form
 
 # The registered names (RFC 7591 section 2), and one for servers that skip the encoding of RFC 6749 2.3.1.
 METHODS = ("client_secret_basic", "client_secret_basic_raw", "client_secret_post", "none")
+
+
+Cert = str | tuple[str, str]  # of a file, or of two: as requests takes it
+
+
+class ClientAuth(Protocol):
+    """A client authentication beyond a secret; a frozen dataclass is a good one."""
+
+    @property
+    def name(self) -> str:
+        """The registered name."""
+
+    @property
+    def cert(self) -> Cert | None:
+        """The client's certificate for mutual TLS (RFC 8705), or None."""
+
+    def params(self, client_id: str, client_secret: str | None, audience: str) -> dict[str, str]:
+        """The form parameters, made afresh for each attempt; `audience` is the issuer, else the token endpoint."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -20,12 +40,19 @@ class TokenRequest:
 
     Attributes:
         secrets: what must not appear in a message about this request.
+        cert: the client's certificate for mutual TLS.
+        again: given (status, headers, body) of the answer, the request with which to ask once more at once, where that
+            one was not applied (a DPoP nonce is wanted); None for any other answer.
+        method: POST; GET for a server's metadata.
     """
 
     url: str
     headers: Mapping[str, str] = field(hash=False)
     body: bytes
     secrets: tuple[str, ...] = ()
+    cert: Cert | None = None
+    again: Callable[[int, Mapping[str, str], bytes], TokenRequest | None] | None = None
+    method: str = "POST"
 
     def __repr__(self) -> str:
         # User-info and query may be secrets.
@@ -66,21 +93,37 @@ def refresh_request(
 ) -> TokenRequest:
     """Build a refresh (RFC 6749 section 6). Without ``scope`` the server grants what it granted before."""
     form = {"grant_type": "refresh_token", "refresh_token": refresh_token, "scope": scope}
-    return _request(url, method, client_id, client_secret, form)
+    return form_request(url, method, client_id, client_secret, form)
 
 
 def client_credentials_request(
     url: str, method: str, client_id: str, client_secret: str | None, scope: str | None = None
 ) -> TokenRequest:
     """Build a request for a token of the client's own (RFC 6749 section 4.4)."""
-    return _request(url, method, client_id, client_secret, {"grant_type": "client_credentials", "scope": scope})
+    return form_request(url, method, client_id, client_secret, {"grant_type": "client_credentials", "scope": scope})
 
 
-def _request(
-    url: str, method: str, client_id: str, client_secret: str | None, form: Mapping[str, str | None]
+def form_request(
+    url: str,
+    method: str | ClientAuth,
+    client_id: str,
+    client_secret: str | None,
+    form: Form,
+    *,
+    audience: str = "",
+    more_headers: Mapping[str, str] | None = None,
+    again: Callable[[int, Mapping[str, str], bytes], TokenRequest | None] | None = None,
 ) -> TokenRequest:
-    """RFC 6749 section 3.2: the endpoint keeps its query, has no fragment, and no parameter comes twice or empty."""
-    headers, params = authenticate(method, client_id, client_secret)
+    """RFC 6749 section 3.2: the endpoint keeps its query, has no fragment, and no parameter comes twice or empty.
+
+    What RFC 8693 and RFC 8707 let come several times, such as `resource`, is a list.
+    """
+    cert = None
+    headers: dict[str, str] = {}
+    if isinstance(method, str):
+        headers, params = authenticate(method, client_id, client_secret)
+    else:
+        params, cert = method.params(client_id, client_secret, audience), method.cert
     filled = {name: value for name, value in {**form, **params}.items() if value}
     if "#" in url:
         raise ConfigurationError("the token endpoint's URL must have no fragment (RFC 6749 section 3.2)")
@@ -88,9 +131,21 @@ def _request(
         if name in filled:
             raise ConfigurationError(f"the token endpoint's URL already has {name}; it must not be sent twice")
     try:
-        body = urlencode(filled).encode()
+        body = urlencode(filled, doseq=True).encode()
     except UnicodeEncodeError:
         raise ConfigurationError("a parameter of the token request is no text that UTF-8 can carry") from None
-    headers |= {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
-    secrets = [client_secret, filled.get("refresh_token"), headers.get("Authorization", "").removeprefix("Basic ")]
-    return TokenRequest(url, headers, body, tuple(secret for secret in secrets if secret))
+    headers |= {
+        "Content-Type": "application/x-www-form-urlencoded",
+        "Accept": "application/json",
+        **(more_headers or {}),
+    }
+    secrets = [client_secret, headers.get("Authorization", "").removeprefix("Basic ")]
+    secrets += [value for name in _SECRET if isinstance(value := filled.get(name), str)]
+    return TokenRequest(url, headers, body, tuple(secret for secret in secrets if secret), cert, again)
+
+
+# The parameters that a server's message must not carry any further.
+_SECRET = (
+    *("refresh_token", "client_assertion", "assertion", "subject_token", "actor_token"),
+    *("code", "code_verifier", "device_code", "token"),
+)
