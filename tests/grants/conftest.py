@@ -1,0 +1,25 @@
+"""The authorization server with everything on, started once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from support.grants_server import GrantsServer
+
+from oauth_session import discovery
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GrantsServer]:
+    started = GrantsServer(tmp_path_factory.mktemp("grants"))
+    yield started
+    started.stop()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_known_yet() -> Iterator[None]:
+    """No test knows a server's metadata from another."""
+    discovery.forget()
+    yield
+    discovery.forget()
