@@ -23,6 +23,11 @@ class Logins:
 
     _registration: Registration
 
+    @property
+    def needs_login(self) -> bool:
+        """Whether a person has to log in once; other grants are simply run again."""
+        return self._registration.needs_refresh_token
+
     def _source(self, grant_id: str) -> TokenSource:
         raise NotImplementedError
 
