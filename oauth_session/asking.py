@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
 
+from . import dpop
 from .discovery import Server
 from .errors import ConfigurationError
 from .rules.grants import About, Form, GrantForm
 from .rules.record import Pair
 from .rules.token_request import METHODS, ClientAuth, TokenRequest, form_request
 from .signing import ClientSecretJwt
+from .tokens import DPOP_KEY
 
 BY_NAME: dict[str, ClientAuth] = {"client_secret_jwt": ClientSecretJwt()}
 # What a client with only a secret can do, in the order in which it is tried when the metadata leaves a choice.
@@ -47,6 +50,10 @@ class Settings(Protocol):
     @property
     def audience(self) -> Values:
         """RFC 8693, and several vendors with every grant."""
+
+    @property
+    def dpop(self) -> bool:
+        """Whether tokens are bound to a key."""
 
     @property
     def server(self) -> Server:
@@ -117,19 +124,32 @@ def audience_of(settings: Settings) -> str:
     return settings.server.issuer or settings.server.endpoint("token_endpoint")
 
 
-def request_to(settings: Settings, name: str, form: Form, *, headers: Mapping[str, str] | None = None) -> TokenRequest:
-    """A request to one of the server's endpoints with the client's authentication, made for this one attempt."""
+def request_to(
+    settings: Settings, name: str, form: Form, key: str | None = None, *, first: bool = True
+) -> TokenRequest:
+    """A request to one of the server's endpoints with the client's authentication, made for this one attempt.
+
+    Args:
+        key: for DPoP: the token shall be bound to it.
+        first: whether a nonce that the server wants is a reason to ask once more.
+    """
     method = method_of(settings)
     mutual_tls = not isinstance(method, str) and method.cert is not None
     url = settings.server.endpoint(name, mutual_tls=mutual_tls)
     audience = "" if isinstance(method, str) else audience_of(settings)
     who = (settings.client_id, settings.secret())
-    return form_request(url, method, *who, form, audience=audience, more_headers=headers)
+    if key is None:
+        return form_request(url, method, *who, form, audience=audience)
+    headers = {dpop.HEADER: dpop.proof(key, "POST", url)}
+    made = form_request(url, method, *who, form, audience=audience, more_headers=headers)
+    again = dpop.asked_again(url, lambda: request_to(settings, name, form, key, first=False), first=first)
+    return replace(made, again=again, token_type="DPoP" if name == "token_endpoint" else None)
 
 
 def renewal(settings: Settings, grant_id: str, pair: Pair) -> TokenRequest:
     """The token request that renews this pair: a refresh, or the grant run again."""
-    return request_to(settings, "token_endpoint", renewal_form(settings, grant_id, pair))
+    key = dpop.key_of(pair.extra) if settings.dpop else None
+    return request_to(settings, "token_endpoint", renewal_form(settings, grant_id, pair), key)
 
 
 def renewal_form(settings: Settings, grant_id: str, pair: Pair) -> dict[str, Any]:
@@ -163,4 +183,27 @@ def whose(settings: Settings) -> list[object]:
         parts.append(settings.scope or "")
     if settings.resource or settings.audience:
         parts.append([settings.resource, settings.audience])
+    if settings.dpop:
+        parts.append("dpop")
     return parts
+
+
+def blank(settings: Settings, shared: bool) -> Pair:
+    """What is known of a grant before it has a token: with DPoP, its key.
+
+    Raises:
+        ConfigurationError: the key would lie in a shared store for everybody to read.
+    """
+    if not settings.dpop:
+        return Pair()
+    if shared and not getattr(settings, "keys", None):
+        raise ConfigurationError(
+            "dpop=True keeps the private key with the grant, and this store is shared without encryption: "
+            'use store="memory:", or encrypt what is stored'
+        )
+    return keyed(Pair())
+
+
+def keyed(pair: Pair) -> Pair:
+    """The pair with a key; with its own, if it has one."""
+    return pair if DPOP_KEY in pair.extra else replace(pair, extra={**pair.extra, DPOP_KEY: dpop.new_key()})

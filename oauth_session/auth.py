@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from requests import PreparedRequest, Response
 from requests.auth import AuthBase
 
+from . import dpop
 from .errors import InvalidGrant
 from .events import Event, Listener, tell
 from .flight import Renewed
@@ -96,6 +97,7 @@ class TokenAuth(AuthBase):
             return None
         held = self.source.token()
         request.headers[HEADER] = header_value(held.token)
+        dpop.prove(request, held.token)
         return held
 
     # -- follow up ---------------------------------------------------------------------------------------------------
@@ -112,7 +114,9 @@ class TokenAuth(AuthBase):
         url = request.url or ""
         if request.headers.get(HEADER) != header_value(held.token) or not self.guard.allows(url):
             return response  # a redirect has taken the token off, or led away
-        judgement = self._judge(response)
+        judgement = self._judge(response, held)
+        if judgement.verdict is Verdict.NONCE and (answer := self._replay(response, held, send, options)) is not None:
+            response, judgement = answer, self._judge(answer, held)
         if judgement.verdict is Verdict.ACCEPTED and not held.holds:
             return response
         origin = origin_of(url) or url
@@ -123,23 +127,35 @@ class TokenAuth(AuthBase):
         renewed = self.source.renew(held, origin)
         if renewed.held is None:
             return self._stay(response, renewed, origin)
-        again = None
+        replay = None
         if judgement.replay == "always" or is_idempotent(request):
-            again = replay_of(request, response, header_value(renewed.held.token))
-        if again is None:
+            replay = self._replay(response, renewed.held, send, options)
+        if replay is None:
             self._tell("not_replayable", renewed.held, origin)
             return response
-        drain(response)
-        start = perf_counter()
-        replay = send(again, **options)
-        replay.elapsed = timedelta(seconds=perf_counter() - start)
-        replay.history.append(response)
-        replay.request = again
-        if self._judge(replay).verdict in (Verdict.EXPIRED, Verdict.MAYBE):
+        judgement = self._judge(replay, renewed.held)
+        if judgement.verdict is Verdict.NONCE:  # it may change just then: the two counters are apart
+            replay = self._replay(replay, renewed.held, send, options) or replay
+            judgement = self._judge(replay, renewed.held)
+        if judgement.verdict in (Verdict.EXPIRED, Verdict.MAYBE):
             self.source.refused_again(renewed, origin)
         else:
             self.source.accepted(renewed.held, origin, after_refusal=True)
         self._tell("replayed", renewed.held, origin)
+        return replay
+
+    def _replay(self, response: Response, held: Held, send: Send, options: dict[str, Any]) -> Response | None:
+        """The answer to the same request with this token, and a new proof; None if its body is gone."""
+        again = replay_of(response.request, response, header_value(held.token))
+        if again is None:
+            return None
+        dpop.prove(again, held.token)
+        drain(response)
+        start = perf_counter()
+        replay = send(again, **options)
+        replay.elapsed = timedelta(seconds=perf_counter() - start)
+        replay.history.extend([*response.history, response])
+        replay.request = again
         return replay
 
     def _stay(self, response: Response, renewed: Renewed, origin: str) -> Response:
@@ -151,9 +167,13 @@ class TokenAuth(AuthBase):
         tell(self._listener, Event("not_refreshed", self.grant_id, renewed.outcome.value, None, origin, reason))
         return response
 
-    def _judge(self, response: Response) -> Judgement:
+    def _judge(self, response: Response, held: Held) -> Judgement:
+        scheme = "bearer"
+        if dpop.is_bound(held.token):
+            dpop.listen(response)
+            scheme = "dpop"
         return self.detection.judge(
-            response.status_code, challenges(response), response.headers, lambda: read_body(response)
+            response.status_code, challenges(response), response.headers, lambda: read_body(response), scheme
         )
 
     def _tell(self, name: Any, held: Held, origin: str) -> None:
@@ -167,6 +187,11 @@ class _FollowUp:
 
     def __init__(self, auth: TokenAuth, held: Held) -> None:
         self._auth, self._held = auth, held
+
+    def go_on(self, request: PreparedRequest, header: str) -> None:
+        """A redirect within the origin: the newest token goes on, with a proof of its own."""
+        request.headers[HEADER] = header
+        dpop.prove(request, self._held.token, header.partition(" ")[2])
 
     def __call__(self, response: Response, **options: Any) -> Response:
         connection = getattr(response, "connection", None)

@@ -80,6 +80,7 @@ class OAuthClient(Logins):
         reuse_grace: float | None = None,
         token_session: requests.Session | None = None,
         metadata: Mapping[str, Any] | None = None,
+        dpop: bool = False,
         on_event: Listener | None = None,
     ) -> None:
         if token is not None and not callable(token):
@@ -90,6 +91,7 @@ class OAuthClient(Logins):
             token_url=token_url,
             issuer=issuer,
             metadata=metadata,
+            dpop=dpop,
             client_id=client_id,
             client_secret=client_secret,
             client_auth=client_auth,

@@ -30,7 +30,7 @@ from .rules.effects import (
 from .rules.protocol import Renewal
 from .rules.record import Pair, Record
 from .rules.token_request import TokenRequest
-from .rules.token_response import read_token_response
+from .rules.token_response import read_token_response, required
 from .stores.values import GrantKey, Snapshot, Swapped
 
 
@@ -242,7 +242,7 @@ class Driver:
                 seen = self._beat(seen, lease)
         seen = seen._replace(now=lease.now())  # the last heartbeat may be long ago: a back-off counts from the answer
         if exchange.answer is not None:
-            answer = read_token_response(*exchange.answer, request.secrets)
+            answer = required(read_token_response(*exchange.answer, request.secrets), request.token_type)
             return Posted(answer, seen)
         if exchange.refused:
             return Posted(Silence.CLAIM_LOST, seen)

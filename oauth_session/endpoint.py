@@ -202,13 +202,12 @@ class TokenEndpoint:
 
     def _post(self, request: TokenRequest) -> Answer:
         answer = self._once(request)
-        again = request.again(*answer) if request.again is not None else None
-        if again is None:
-            return answer
-        exchange = _current.get()
-        if exchange is not None:
-            exchange.sent = False  # that one was refused unread: nothing is spent, and the gate is passed once more
-        return self._once(again)
+        while request.again is not None and (following := request.again(*answer)) is not None:
+            exchange = _current.get()
+            if exchange is not None:
+                exchange.sent = False  # that one was refused unread: nothing is spent, and the gate is passed once more
+            request, answer = following, self._once(following)
+        return answer
 
     def _once(self, request: TokenRequest) -> Answer:
         if self._own is not None:  # its connections do not pass our gate: do it here

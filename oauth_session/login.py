@@ -12,6 +12,7 @@ from typing import Any
 
 from .asking import request_to
 from .discovery import ask
+from .dpop import new_key
 from .endpoint import Answer, TokenEndpoint
 from .errors import (
     ConfigurationError,
@@ -33,7 +34,8 @@ from .rules.authorization import (
 from .rules.device import DeviceCode, Polling, read_device_code
 from .rules.grants import Form, code_form, device_form, revocation_form
 from .rules.record import Pair
-from .rules.token_response import DenialKind, Denied, Granted, read_token_response
+from .rules.token_response import DenialKind, Denied, Granted, read_token_response, required
+from .tokens import DPOP_KEY
 
 PAR = "pushed_authorization_request_endpoint"
 
@@ -72,7 +74,8 @@ def finish(registration: Registration, answer: str | Mapping[str, str], pending:
     form = code_form(code, known["redirect_uri"], known["code_verifier"])
     if registration.resource:
         form = {**form, "resource": registration.resource}
-    return _granted(_ask(registration, "token_endpoint", form), started)
+    key = new_key() if registration.dpop else None
+    return _granted(_ask(registration, "token_endpoint", form, key), started, key)
 
 
 def device(
@@ -90,18 +93,18 @@ def device(
     if code is None:
         raise _error(answer, "the server gave no code for a device")
     show(code)
-    polling = Polling(code)
+    polling, key = Polling(code), new_key() if registration.dpop else None
     while True:
         sleep(polling.wait(time.monotonic() - started))
         asked = time.monotonic()
         heard = None
         try:
-            answer = _ask(registration, "token_endpoint", device_form(code.device_code))
+            answer = _ask(registration, "token_endpoint", device_form(code.device_code), key)
             heard = read_token_response(*answer, (code.device_code,))
         except TemporarilyUnavailable:
             pass
         if polling.heard(heard) is not None:
-            return _granted(answer, asked)
+            return _granted(answer, asked, key)
 
 
 def revoke(registration: Registration, pair: Pair) -> None:
@@ -118,19 +121,19 @@ def revoke(registration: Registration, pair: Pair) -> None:
         raise _error(answer, "the grant was not revoked")
 
 
-def _ask(registration: Registration, name: str, form: Form) -> Answer:
+def _ask(registration: Registration, name: str, form: Form, key: str | None = None) -> Answer:
     endpoint = TokenEndpoint(registration.token_session, registration.refresh.token_timeout)
     try:
-        return ask(endpoint, request_to(registration, name, form))
+        return ask(endpoint, request_to(registration, name, form, key))
     finally:
         endpoint.close()
 
 
-def _granted(answer: Answer, started: float) -> dict[str, Any]:
+def _granted(answer: Answer, started: float, key: str | None) -> dict[str, Any]:
     """The token response as a mapping; its lifetime counts from before the request was sent (RFC 6749 section 5.1)."""
-    granted = read_token_response(*answer)
+    granted = required(read_token_response(*answer), "DPoP" if key else None)
     if not isinstance(granted, Granted):
-        raise _error(answer, "the code was not exchanged for a token")
+        raise _error(answer, "the code was not exchanged for a token", granted)
     found = {
         **granted.extra,
         "access_token": granted.access_token,
@@ -138,6 +141,8 @@ def _granted(answer: Answer, started: float) -> dict[str, Any]:
         "refresh_token": granted.refresh_token,
         "scope": granted.scope,
     }
+    if key is not None:
+        found[DPOP_KEY] = key
     if granted.lifetime is not None:
         found["expires_in"] = max(0.1, granted.lifetime - (time.monotonic() - started))
     return found
@@ -152,9 +157,9 @@ def _member(answer: Answer, name: str) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _error(answer: Answer, says: str) -> OAuthSessionError:
+def _error(answer: Answer, says: str, denied: Granted | Denied | None = None) -> OAuthSessionError:
     """What the server's refusal means for the caller."""
-    denied = read_token_response(*answer)
+    denied = denied or read_token_response(*answer)
     if not isinstance(denied, Denied):
         return TokenRequestError(says)
     message = f"{says} [{denied.error or f'HTTP {denied.status}'}]"

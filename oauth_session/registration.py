@@ -65,6 +65,7 @@ class Registration:
     metadata: Metadata = Metadata()
     resource: asking.Values = None
     audience: asking.Values = None
+    dpop: bool = False
 
     def __post_init__(self) -> None:
         if self.token_url is not None:
@@ -183,11 +184,12 @@ class Registration:
         with _lock:
             source = _sources.get(name)
             if source is None:
-                box = SeedBox(store, grant_id)
+                box = SeedBox(store, grant_id, asking.keyed if self.dpop else None)
                 ledger = Ledger(store, key, reusable=self.refresh.rotation == "none")
                 endpoint = TokenEndpoint(self.token_session, self.refresh.token_timeout)
+                blank = asking.blank(self, store.shared)
                 build = asking.renewer(self, grant_id)
-                grant = Grant(grant_id, self.identity, build, box, self.needs_refresh_token)
+                grant = Grant(grant_id, self.identity, build, box, self.needs_refresh_token, blank)
                 source = _sources.setdefault(name, TokenSource(grant, ledger, endpoint, self.refresh, self.listener))
             assert isinstance(source.grant.seeds, SeedBox)
             source.grant.seeds.add(seeds)
@@ -208,8 +210,8 @@ def _remade(
 class SeedBox:
     """The seeds of one grant (law 16): what constructors brought, then what another program left in the store."""
 
-    def __init__(self, store: Store, grant_id: str) -> None:
-        self._store, self._grant_id = store, grant_id
+    def __init__(self, store: Store, grant_id: str, finish: Callable[[Pair], Pair] | None = None) -> None:
+        self._store, self._grant_id, self._finish = store, grant_id, finish
         self._seeds: list[Seed] = []
 
     def add(self, seeds: Sequence[Seed]) -> None:
@@ -226,7 +228,7 @@ class SeedBox:
         left = self._store.inherited(self._grant_id)
         if left is not None and (pair := _inherited(left, self._grant_id, now)) is not None:
             pairs.append(pair)
-        return pairs
+        return [self._finish(pair) for pair in pairs] if self._finish else pairs
 
 
 def pair_of(value: Token | Mapping[str, Any], now: float, *, just_issued: bool = False) -> Pair:

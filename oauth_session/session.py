@@ -32,7 +32,13 @@ RequestHook = Callable[[PreparedRequest], PreparedRequest | None]
 # requests leaves these two untyped
 _plain_rebuild: Any = requests.Session.rebuild_auth
 _merge: Any = merge_setting
-_DEFAULTS = {"grant_type": "refresh_token", "store": "memory:", "allow_http": False, "grant_id": "default"}
+_DEFAULTS = {
+    "grant_type": "refresh_token",
+    "store": "memory:",
+    "allow_http": False,
+    "grant_id": "default",
+    "dpop": False,
+}
 _ABSOLUTE = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
 
 
@@ -68,6 +74,8 @@ class OAuthSession(requests.Session):
         rotation, reuse_grace: what the provider does with used refresh tokens; see `RefreshPolicy`.
         token_session: a session for the token endpoint instead of a plain one of our own.
         metadata: the server's endpoints by hand, in the names of RFC 8414; they win over what is found.
+        dpop: bind tokens to a key of ours (RFC 9449), which is kept with the grant; a transport that retries by itself
+            repeats a proof, which servers refuse.
         on_event: called with each `Event`; what it raises is logged.
         timeout: for calls that give none, in requests' forms; not for the token endpoint.
         retries: mounts requests' adapter with it for the API; the token endpoint never retries.
@@ -110,6 +118,7 @@ class OAuthSession(requests.Session):
         reuse_grace: float | None = None,
         token_session: requests.Session | None = None,
         metadata: Mapping[str, Any] | None = None,
+        dpop: bool = False,
         on_event: Listener | None = None,
         timeout: Timeout = None,
         retries: Retry | None = None,
@@ -127,6 +136,7 @@ class OAuthSession(requests.Session):
             "token_url": token_url,
             "issuer": issuer,
             "metadata": metadata,
+            "dpop": dpop,
             "client_id": client_id,
             "client_secret": client_secret,
             "client_auth": client_auth,
@@ -191,9 +201,10 @@ class OAuthSession(requests.Session):
         else:
             carried = response.request.headers.get(HEADER)
             if carried is not None and origin_of(before) is not None and origin_of(before) == origin_of(after):
-                headers[HEADER] = carried
+                mark.ours.go_on(prepared_request, str(carried))
             else:
                 del headers[HEADER]
+                headers.pop("DPoP", None)
                 _plain_rebuild(self, prepared_request, response)
 
     def send(self, request: PreparedRequest, **kwargs: Any) -> Response:

@@ -279,7 +279,7 @@ class TokenSource:
         )
 
     def _blank(self) -> Record:
-        return lineage.begin(self.grant.grant_id, self.grant.client, policy.random_name(), Pair())
+        return lineage.begin(self.grant.grant_id, self.grant.client, policy.random_name(), self.grant.blank)
 
     def _tell(
         self, name: Name, *, outcome: str = "", generation: int | None = None, origin: str = "", reason: str = ""

@@ -13,6 +13,7 @@ from .errors import ConfigurationError
 
 # RFC 6750 2.1: what may stand behind the scheme in a header; no blank, no control character, ASCII only.
 _LARGEST = 1e18  # seconds; an infinity and a NaN are not below it either
+DPOP_KEY = "dpop_jwk"  # in a token's extra: the private key that it is bound to (RFC 9449)
 _SENDABLE = re.compile(r"[\x21-\x7e]+")
 
 

@@ -42,6 +42,7 @@ RANKS = {
     "signing": 2.1,
     "endpoint": 2.0,
     "discovery": 2.1,
+    "dpop": 2.15,
     "asking": 2.2,
     "stores.memory": 2.0,
     "stores.sqlite": 2.0,

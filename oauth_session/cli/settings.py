@@ -33,6 +33,7 @@ _OTHERS = {
     "origins": str | list,
     "metadata": dict,
     "allow_http": bool,
+    "dpop": bool,
     "port": int,
     "params": dict,
     "refresh_on": list,

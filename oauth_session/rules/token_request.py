@@ -43,6 +43,7 @@ class TokenRequest:
         cert: the client's certificate for mutual TLS.
         again: given (status, headers, body) of the answer, the request with which to ask once more at once, where that
             one was not applied (a DPoP nonce is wanted); None for any other answer.
+        token_type: the only one that will do; None: any.
         method: POST; GET for a server's metadata.
     """
 
@@ -53,6 +54,7 @@ class TokenRequest:
     cert: Cert | None = None
     again: Callable[[int, Mapping[str, str], bytes], TokenRequest | None] | None = None
     method: str = "POST"
+    token_type: str | None = None
 
     def __repr__(self) -> str:
         # User-info and query may be secrets.
@@ -112,7 +114,6 @@ def form_request(
     *,
     audience: str = "",
     more_headers: Mapping[str, str] | None = None,
-    again: Callable[[int, Mapping[str, str], bytes], TokenRequest | None] | None = None,
 ) -> TokenRequest:
     """RFC 6749 section 3.2: the endpoint keeps its query, has no fragment, and no parameter comes twice or empty.
 
@@ -141,7 +142,7 @@ def form_request(
     }
     secrets = [client_secret, headers.get("Authorization", "").removeprefix("Basic ")]
     secrets += [value for name in _SECRET if isinstance(value := filled.get(name), str)]
-    return TokenRequest(url, headers, body, tuple(secret for secret in secrets if secret), cert, again)
+    return TokenRequest(url, headers, body, tuple(secret for secret in secrets if secret), cert)
 
 
 # The parameters that a server's message must not carry any further.

@@ -18,14 +18,14 @@ from urllib.parse import quote, quote_plus
 
 from requests.structures import CaseInsensitiveDict
 
-from ..tokens import is_sendable
+from ..tokens import DPOP_KEY, is_sendable
 
 _CENTURY = 100 * 365.25 * 86400
 _DAY = 86400.0  # nobody means a longer Retry-After
 _NUMBER = re.compile(r"[0-9]{1,20}(?:\.[0-9]{0,20})?")
 _PRINTABLE = re.compile(r"[\x20-\x7e]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
-_MEMBERS = ("access_token", "token_type", "refresh_token", "expires_in", "scope")
+_MEMBERS = ("access_token", "token_type", "refresh_token", "expires_in", "scope", DPOP_KEY)  # no server sets the key
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -128,6 +128,14 @@ def read_token_response(
         retry_after=_retry_after(headers.get("Retry-After"), date),
         refresh_token=refresh_token if malformed else None,
     )
+
+
+def required(answer: Granted | Denied, token_type: str | None) -> Granted | Denied:
+    """A token of another type than was asked for is not used (RFC 9449 section 5); its refresh token is not lost."""
+    if token_type is None or isinstance(answer, Denied) or answer.token_type.lower() == token_type.lower():
+        return answer
+    says = f"the server gave a token of type {answer.token_type[:40]}, and {token_type} is demanded"
+    return Denied(DenialKind.REQUEST, "wrong_token_type", says, status=200, refresh_token=answer.refresh_token)
 
 
 def scrub(text: str, secrets: Iterable[str | None]) -> str:

@@ -23,3 +23,11 @@ def _nothing_is_known_yet() -> Iterator[None]:
     discovery.forget()
     yield
     discovery.forget()
+
+
+@pytest.fixture(scope="session")
+def churning(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GrantsServer]:
+    """With DPoP nonces everywhere, and tokens of three seconds."""
+    started = GrantsServer(tmp_path_factory.mktemp("churning"), lifetime=3, nonces=True)
+    yield started
+    started.stop()

@@ -122,6 +122,11 @@ provider.use(async (ctx, next) => {
     return;
   }
   if (ctx.path === '/test/alive') return alive(ctx);
+  if (ctx.path === '/hop') {
+    ctx.status = 307;
+    ctx.set('Location', '/me?hopped=1');
+    return;
+  }
   if (ctx.path.startsWith('/api/')) return api(ctx);
   const proof = ctx.get('dpop');
   if (proof) {
@@ -130,6 +135,7 @@ provider.use(async (ctx, next) => {
     seen.jti.push(jti);
   }
   await next();
+  if (ctx.path === '/me') seen.calls[`me ${ctx.status}`] = (seen.calls[`me ${ctx.status}`] || 0) + 1;
   if (ctx.status >= 400 && ctx.body?.error === 'use_dpop_nonce') seen.nonces += 1;
   if (ctx.path === '/token') {
     const name = `${ctx.oidc?.params?.grant_type || 'none'} ${ctx.status}`;
