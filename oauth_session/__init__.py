@@ -7,8 +7,10 @@ from ._version import __version__
 from .adapter import OAuthAdapter, mount
 from .auth import NO_AUTH, TokenAuth
 from .client import GrantStatus, OAuthClient
+from .discovery import about_api, interaction_required
 from .errors import (
     ConfigurationError,
+    InteractionRequired,
     InvalidClient,
     InvalidGrant,
     LoginFailed,
@@ -35,6 +37,7 @@ __all__ = [
     "Event",
     "GrantForm",
     "GrantStatus",
+    "InteractionRequired",
     "InvalidClient",
     "InvalidGrant",
     "JwtBearer",
@@ -56,5 +59,7 @@ __all__ = [
     "TokenExchange",
     "TokenRequestError",
     "__version__",
+    "about_api",
+    "interaction_required",
     "mount",
 ]

@@ -17,6 +17,7 @@ from .flight import Renewed
 from .held import Held
 from .rules.detection import Detection, Judgement, Verdict
 from .rules.flow import HEADER, challenges, drain, header_value, is_idempotent, read_body, replay_of
+from .rules.interaction import interaction_of
 from .rules.origins import Guard, origin_of
 
 Send = Callable[..., Response]
@@ -123,6 +124,11 @@ class TokenAuth(AuthBase):
         if judgement.verdict not in (Verdict.EXPIRED, Verdict.MAYBE):
             if judgement.verdict is Verdict.ACCEPTED:
                 self.source.accepted(held, origin, after_refusal=False)
+            elif (wanted := interaction_of(challenges(response))) is not None:
+                tell(
+                    self._listener,
+                    Event("interaction_required", self.grant_id, "", held.generation, origin, str(wanted)),
+                )
             return response
         renewed = self.source.renew(held, origin)
         if renewed.held is None:

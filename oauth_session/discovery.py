@@ -9,12 +9,15 @@ import os
 import threading
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import requests
 
 from .endpoint import Answer, TokenEndpoint
-from .errors import ConfigurationError, TemporarilyUnavailable
-from .rules.metadata import Metadata, read_metadata, well_known
+from .errors import ConfigurationError, InteractionRequired, TemporarilyUnavailable
+from .rules.flow import challenges
+from .rules.interaction import interaction_of
+from .rules.metadata import Metadata, read_metadata, read_resource_metadata, resource_metadata_of, well_known
 from .rules.origins import is_loopback, origin_of
 from .rules.token_request import TokenRequest
 
@@ -104,6 +107,35 @@ def ask(endpoint: TokenEndpoint, request: TokenRequest) -> Answer:
         host = origin_of(request.url) or "the server"
         raise TemporarilyUnavailable(f"{host} cannot be reached or does not answer: {exchange.reason}")
     return exchange.answer
+
+
+def interaction_required(response: requests.Response) -> InteractionRequired | None:
+    """What a refusal wants of the person, as an error to raise or to log in with (`.params()`); None: nothing."""
+    return interaction_of(challenges(response))
+
+
+def about_api(response: requests.Response, *, session: requests.Session | None = None) -> dict[str, Any]:
+    """What an API that refused says of itself (RFC 9728), such as its `authorization_servers`: to be shown to somebody.
+
+    Nothing follows from it here: whom to trust is the caller's to decide. It is fetched from the API's own origin only.
+
+    Raises:
+        ConfigurationError: it says nothing, or nothing about the URL that was called.
+        TemporarilyUnavailable: it cannot be reached.
+    """
+    called = (response.request.url or "").partition("#")[0]
+    url = resource_metadata_of(challenges(response))
+    if url is None or origin_of(url) is None or origin_of(url) != origin_of(called):
+        raise ConfigurationError("the refusal names no metadata of its own origin (RFC 9728)")
+    endpoint = TokenEndpoint(session, LOOK_UP)
+    try:
+        answer = ask(endpoint, TokenRequest(url, {"Accept": "application/json"}, b"", method="GET"))
+    finally:
+        endpoint.close()
+    found = read_resource_metadata(called, answer.status, answer.body)
+    if isinstance(found, str):
+        raise ConfigurationError(f"the API's metadata is not used: {found} (RFC 9728 section 3.3)")
+    return found
 
 
 class _Kept:

@@ -10,6 +10,7 @@
         │   ├── InvalidClient          mend client_id, client_secret or client_auth
         │   └── TemporarilyUnavailable try again later (.retry_after, seconds)
         ├── LoginFailed                nobody was logged in: begin the login again
+        ├── InteractionRequired        the API wants the person: log in again with .params()
         ├── RefreshTimeout             still being refreshed; try again soon
         ├── RefreshOutcomeUnknown      two answers were lost: refresh(force=True), or log in
         └── StoreError                 the token store is away, full or holds nonsense
@@ -99,6 +100,40 @@ class LoginFailed(OAuthSessionError):
         super().__init__(message)
         self.error = error
         self.error_description = error_description
+
+
+class InteractionRequired(OAuthSessionError):
+    """An API refused for want of authentication, claims or scope; no refresh can bring them. See `interaction_required`.
+
+    Attributes:
+        error: the code of the challenge.
+        acr_values, max_age: the authentication that is wanted (RFC 9470).
+        scope: that is wanted (RFC 6750).
+        claims: that are wanted, as JSON text.
+        resource_metadata: where the API describes itself (RFC 9728); nothing is fetched from there by itself.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        error: str | None = None,
+        acr_values: str | None = None,
+        max_age: int | None = None,
+        scope: str | None = None,
+        claims: str | None = None,
+        resource_metadata: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.error, self.scope, self.claims, self.resource_metadata = error, scope, claims, resource_metadata
+        self.acr_values, self.max_age = acr_values, max_age
+
+    def params(self) -> dict[str, str]:
+        """For `OAuthClient.authorize_url` and `login`, as `params`: what the API wants the login to bring."""
+        wanted = {"acr_values": self.acr_values, "scope": self.scope, "claims": self.claims}
+        if self.max_age is not None:
+            wanted["max_age"] = str(self.max_age)
+        return {name: value for name, value in wanted.items() if value is not None}
 
 
 class RefreshTimeout(OAuthSessionError):

@@ -21,6 +21,7 @@ Name = Literal[
     "seeded",
     "claim_lost",
     "single_process",
+    "interaction_required",
 ]
 
 _WARN = {"unpersisted", "claim_lost", "single_process"}

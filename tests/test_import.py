@@ -29,6 +29,7 @@ def test_the_public_names() -> None:
         "Event",
         "GrantForm",
         "GrantStatus",
+        "InteractionRequired",
         "InvalidClient",
         "InvalidGrant",
         "JwtBearer",
@@ -51,5 +52,7 @@ def test_the_public_names() -> None:
         "TokenExchange",
         "TokenRequestError",
         "__version__",
+        "about_api",
+        "interaction_required",
         "mount",
     ]

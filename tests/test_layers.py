@@ -28,6 +28,7 @@ RANKS = {
     "rules.authorization": 1.1,
     "rules.device": 1.1,
     "rules.metadata": 1.1,
+    "rules.interaction": 1.15,
     "rules.token_response": 1.0,
     "rules.flow": 1.0,
     "rules.record_json": 1.1,
