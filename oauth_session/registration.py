@@ -17,16 +17,17 @@ from typing import Any
 import requests
 
 from .auth import TokenAuth
-from .driver import Ledger, Store
 from .endpoint import TokenEndpoint
 from .errors import ConfigurationError, StoreError
 from .events import Listener
 from .flight import Grant
+from .ledger import Store
 from .policy import RefreshPolicy
 from .rules.detection import Detection
 from .rules.origins import Guard, is_loopback, origin_of
 from .rules.record import Pair
 from .rules.token_request import TokenRequest, authenticate, client_credentials_request, refresh_request
+from .sealed import key_of, ledger_of, ring_of
 from .source import TokenSource
 from .stores import open_store
 from .stores.values import GrantKey
@@ -58,6 +59,7 @@ class Registration:
     allow_http: bool = False
     listener: Listener | None = None
     detect: Detection = Detection()
+    keys: Any = None
 
     def __post_init__(self) -> None:
         origin = origin_of(self.token_url) if isinstance(self.token_url, str) else None
@@ -79,6 +81,7 @@ class Registration:
             raise ConfigurationError(f"grant_type must be one of {', '.join(GRANT_TYPES)}, not {self.grant_type!r}")
         if not isinstance(self.refresh, RefreshPolicy):
             raise ConfigurationError("refresh must be a RefreshPolicy")
+        object.__setattr__(self, "keys", ring_of(self.keys, self.store))
         authenticate(self.method, self.client_id, "x" if self.client_secret is not None else None)
         if self.grant_type == "client_credentials" and self.client_secret is None:
             raise ConfigurationError("the client_credentials grant needs a client_secret (RFC 6749 4.4)")
@@ -142,7 +145,7 @@ class Registration:
         """Where the grant's record is; hashed, since names of customers do not belong into key names."""
         if not isinstance(grant_id, str) or not grant_id:
             raise ConfigurationError("grant_id must be a non-empty string, such as the customer's number")
-        return GrantKey(hashlib.sha256(f"{self.identity}/{grant_id}".encode()).hexdigest()[:40], grant_id)
+        return key_of(self.identity, grant_id, self.keys)
 
     def secret(self) -> str | None:
         """The client's secret, fetched now."""
@@ -197,7 +200,8 @@ class Registration:
             source = _sources.get(name)
             if source is None:
                 box = SeedBox(store, grant_id)
-                ledger = Ledger(store, key, reusable=self.refresh.rotation == "none")
+                reusable = self.refresh.rotation == "none"
+                ledger = ledger_of(store, self.identity, grant_id, self.keys, reusable, self.listener)
                 endpoint = TokenEndpoint(self.token_session, self.refresh.token_timeout)
                 grant = Grant(grant_id, self.identity, self.request, box, self.needs_refresh_token)
                 source = _sources[name] = TokenSource(grant, ledger, endpoint, self.refresh, self.listener)

@@ -6,16 +6,13 @@ import os
 import time
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import redis
-from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as LostConnection
 from redis.exceptions import RedisError
-from redis.retry import Retry
 
 from ..errors import ConfigurationError, StoreError
-from ..policy import FRESHNESS, REST, STORE_TIMEOUT
+from ..policy import FRESHNESS, REST
+from .redis_client import connect, is_in_clear
 from .redis_push import Subscriber, shard_of
 from .values import GrantKey, Snapshot, Swapped
 
@@ -59,7 +56,8 @@ class RedisStore:
         prefix: of the keys; the rest of a key is a hash, never a name or a secret.
         import_key: where another program left a grant as JSON with access_token and refresh_token: a template with
             ``{grant_id}``, or a callable. Read once; from then on this store's record is the only truth.
-        export_key: where the access token, never the refresh token, is mirrored as JSON for programs that only read.
+        export_key: where the access token, never the refresh token, is mirrored as JSON for programs that only read; in
+            clear, so that beside `keys=` it has to be asked for.
     """
 
     name = "redis"
@@ -73,7 +71,7 @@ class RedisStore:
         import_key: Template | None = None,
         export_key: Template | None = None,
     ) -> None:
-        self.client: Any = _client(server) if isinstance(server, str) else server
+        self.client: Any = connect(server) if isinstance(server, str) else server
         self._url = server if isinstance(server, str) else None
         self._prefix, self._import, self._export = prefix, _template(import_key), _template(export_key)
         self._templates = (import_key, export_key)
@@ -90,6 +88,16 @@ class RedisStore:
         if self._url is None:
             raise TypeError("a RedisStore made from a client object cannot be pickled: make it from a URL")
         return _remade, (self._url, self._prefix, *self._templates)
+
+    @property
+    def exports(self) -> bool:
+        """Whether access tokens are mirrored where others read them."""
+        return self._export is not None
+
+    @property
+    def in_clear(self) -> bool:
+        """Whether what is stored crosses a network without TLS."""
+        return is_in_clear(self.client)
 
     @property
     def rest(self) -> float:
@@ -247,40 +255,6 @@ def _says(error: Exception) -> str:
     if kind.startswith("Auth"):
         return _WORDS["WRONGPASS"]
     return f"it cannot be reached or does not answer in time ({kind})"
-
-
-def _client(url: str) -> Any:
-    """A client with timeouts: redis-py's own defaults block for a minute on a black hole.
-
-    A lost connection is tried once more; a timeout is not, since the next answer would be as late.
-    """
-    options: dict[str, Any] = {
-        "socket_timeout": STORE_TIMEOUT,
-        "socket_connect_timeout": STORE_TIMEOUT,
-        "retry": Retry(NoBackoff(), 1, (LostConnection,)),
-        "health_check_interval": 30,
-    }
-    scheme = url.partition(":")[0].lower()
-    try:
-        if scheme in ("redis+sentinel", "redis+cluster"):
-            return _several(url, scheme, options)
-        return _redis.Redis.from_url(url, **options)
-    except (ValueError, TypeError):
-        pass  # its message may quote the URL, so it must not be the context of ours
-    raise ConfigurationError("the Redis URL cannot be used: check host, port and database; see RedisStore")
-
-
-def _several(url: str, scheme: str, options: dict[str, Any]) -> Any:
-    parts = urlsplit(url)
-    hosts = parts.netloc.rpartition("@")[2].split(",")
-    nodes = [(host.rpartition(":")[0].strip("[]"), int(host.rpartition(":")[2])) for host in hosts]
-    who = {"username": unquote(parts.username or "") or None, "password": unquote(parts.password or "") or None}
-    if scheme == "redis+cluster":
-        startup = [_redis.cluster.ClusterNode(host, port) for host, port in nodes]
-        return _redis.RedisCluster(startup_nodes=startup, **who, **options)
-    name, _, db = parts.path.strip("/").partition("/")
-    sentinel = _redis.Sentinel(nodes, socket_timeout=STORE_TIMEOUT, socket_connect_timeout=STORE_TIMEOUT)
-    return sentinel.master_for(name or "mymaster", db=int(db or 0), **who, **options)
 
 
 def _template(value: Template | None) -> Callable[[str], str] | None:
