@@ -7,7 +7,7 @@ from typing import Protocol
 
 from . import policy
 from .errors import RecordForged
-from .events import Event, Listener
+from .events import Event, Listener, tell
 from .rules import lineage, record_json
 from .rules.effects import Seen
 from .rules.record import Record

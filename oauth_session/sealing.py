@@ -59,6 +59,7 @@ class KeyRing:
     def __init__(self, source: Keys, *, accept_plain: bool = False, mirror_in_clear: bool = False) -> None:
         self._source: Any = source if callable(source) or isinstance(source, str | bytes) else tuple(source)
         self.accept_plain, self.mirror_in_clear = accept_plain, mirror_in_clear
+        self._changes = callable(source) or str(source).startswith(("env:", "file:"))
         self._ring = _read(self._source)
 
     @classmethod
@@ -92,14 +93,14 @@ class KeyRing:
 
     def writing(self) -> tuple[str, bytes]:
         """The key that writes, and its id."""
-        if time.monotonic() - self._ring.read_at > KEYS_FRESH:
+        if self._changes and time.monotonic() - self._ring.read_at > KEYS_FRESH:
             self._read_again()
         return next(iter(self._ring.seals.items()))
 
     def reading(self, name: str) -> bytes | None:
         """The key of this id; None when it is not in the ring, not even now."""
         ring = self._ring
-        if name not in ring.seals:
+        if name not in ring.seals and self._changes:
             time.sleep(max(0.0, ring.read_at + KEYS_AGAIN - time.monotonic()))  # a writer of junk must not hurry a KMS
             if self._ring is ring:
                 self._read_again()

@@ -7,7 +7,7 @@ import sys
 
 
 def test_neither_redis_nor_sqlite_is_imported_before_it_is_needed() -> None:
-    """`import oauth_session` loads no redis, sqlite3, `cryptography` or library of the command line; a memory session neither."""
+    """`import oauth_session` loads no redis, sqlite3, `cryptography` or command line library; a memory session neither."""
     code = (
         "import sys, oauth_session as o\n"
         "o.OAuthSession(base_url='https://a.test', token_url='https://b.test', client_id='c', token={'access_token': 'd'})\n"

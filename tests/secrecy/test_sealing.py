@@ -286,10 +286,12 @@ def test_a_roll_back_does_not_pass_unnoticed(provider: FakeProvider, make_client
     client.put("g", provider.issue())
     digest = client._registration.key("g").digest
     old = raw.read(digest)
+    session = client.session("g")
     newer = client.refresh("g")
+    assert session.get("me").status_code == 200
     raw.write(digest, old)
     provider.expire()
-    assert client.session("g").get("me").status_code == 200
+    assert session.get("me").status_code == 200
     assert [event.name for event in events].count("healed") == 1
     assert provider.model.reuse_incidents == 0
     assert client.token("g").access_token != newer.access_token
