@@ -16,7 +16,7 @@ from .policy import RefreshPolicy
 from .registration import Registration, Secret, Seed, pair_of
 from .rules.detection import Detection
 from .rules.record import Record
-from .rules.record_json import MOVED
+from .rules.record_json import read_sign
 from .sealed import Resealed, record_of, reseal_all
 from .session import OAuthSession
 from .source import TokenSource
@@ -163,7 +163,7 @@ class OAuthClient:
         return [status for text in texts if (status := self._status(text, store.name))], following
 
     def _status(self, text: str, store: str) -> GrantStatus | None:
-        if text == MOVED:
+        if read_sign(text) is not None:
             return None
         try:
             record = record_of(text, f"a grant in the {store} store", self._registration.keys)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from . import policy
-from .errors import RecordForged
+from .errors import RecordForged, RecordSealed
 from .events import Event, Listener, tell
 from .rules import lineage, record_json
 from .rules.effects import Seen
@@ -63,17 +63,28 @@ class Ledger:
     """One grant's record in its store: texts become records here, and the store's clock is carried on between looks.
 
     Args:
+        names: where a sign stands if the records of this client are named and sealed with keys.
         reusable: the refresh token may be used on both sides of a fork, since it does not rotate.
         listener: told of a record that was brought back.
     """
 
-    def __init__(self, store: Store, key: GrantKey, reusable: bool = False, listener: Listener | None = None) -> None:
-        self.store, self.key, self._reusable, self._listener = store, key, reusable, listener
+    def __init__(
+        self,
+        store: Store,
+        key: GrantKey,
+        names: GrantKey | None = None,
+        reusable: bool = False,
+        listener: Listener | None = None,
+    ) -> None:
+        self.store, self.key, self._names, self._reusable, self._listener = store, key, names, reusable, listener
         self.written = ""  # the last revision that we have tried to write
 
     def load(self) -> Seen:
         """A look at the record."""
-        return self._seen(self.store.load(self.key))
+        snapshot = self.store.load(self.key)
+        if snapshot.text is None and self._names is not None and self.store.load(self._names).text is not None:
+            raise RecordSealed(f"{self.name}: the records of this client are encrypted: give keys=")
+        return self._seen(snapshot)
 
     def swap(self, revision: str, record: Record, *, heals: bool = False) -> tuple[bool, Seen]:
         """One atomic step; what is there now comes back either way. A claim and its heartbeats are told to nobody."""

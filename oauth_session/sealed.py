@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from . import policy
-from .errors import ConfigurationError, RecordForged, RecordPlain, StoreError
+from .errors import ConfigurationError, RecordForged, RecordPlain, RecordSealed, StoreError
 from .events import Event, Listener, tell_once
 from .ledger import Ledger, Store
 from .rules import record_json
@@ -64,7 +64,7 @@ def ledger_of(
     if getattr(store, "in_clear", False):
         says = "tokens cross the network to Redis readable: use rediss://, or encrypt them with keys="
         tell_once(listener, Event("store_in_clear", grant_id, reason=says))
-    return Ledger(store, key_of(client, grant_id, None), reusable, listener)
+    return Ledger(store, key_of(client, grant_id, None), key_of(client, "", None), reusable, listener)
 
 
 class SealedLedger(Ledger):
@@ -79,7 +79,8 @@ class SealedLedger(Ledger):
         reusable: bool = False,
         listener: Listener | None = None,
     ) -> None:
-        super().__init__(store, key_of(client, grant_id, ring), reusable, listener)
+        names = key_of(client, "", None)  # where it stands under which name: key this client's records are named
+        super().__init__(store, key_of(client, grant_id, ring), names, reusable, listener)
         self._client, self._ring, self._sealer = client, ring, ring.sealer(client)
         self._former = key_of(client, grant_id, None)  # where the record was before there were keys
 
@@ -88,6 +89,8 @@ class SealedLedger(Ledger):
         snapshot = self.store.load(self.key)
         if snapshot.text is None and self.take_over(self._ring.accept_plain):
             snapshot = self.store.load(self.key)
+        elif snapshot.text is None:
+            self._check_names()
         return self._seen(snapshot)
 
     def _dump(self, record: Record) -> str:
@@ -104,6 +107,19 @@ class SealedLedger(Ledger):
         if (record.client, record.grant) != (self._client, self.key.grant_id):
             raise RecordForged(f"the record of {self.name} was written for another grant; it was left alone")
         return record
+
+    def _check_names(self) -> None:
+        """Nothing is there: is it that the ring has another name: key? Then a seed would be a second master."""
+        mine = record_json.sign(f"names {self._ring.name_id}")
+        assert self._names is not None
+        there = self.store.load(self._names).text
+        if there is None:
+            there = self.store.swap(self._names, "", policy.random_name(), mine, None, False).snapshot.text
+        if there != mine:
+            raise RecordSealed(
+                f"{self.name}: this client's records are named under another name: key than that of keys=; put that one "
+                f"back; or, if it is lost for good, delete {self._names.digest} from the store and start anew"
+            )
 
     def reseal(self) -> bool:
         """Write the record with the key that writes now; whether there was anything to do."""
@@ -130,13 +146,14 @@ class SealedLedger(Ledger):
         end = time.monotonic() + _PATIENCE
         while True:
             old = self.store.load(self._former)
-            if old.text is None or old.text == record_json.MOVED:
+            if old.text is None or record_json.read_sign(old.text) is not None:
                 return False
             if _sealed(old.text):
                 break
             record = record_json.load(old.text, self.name)
             if not plain:
                 record_json.load(old.text, self.name, self._sealer)  # says what to do
+            self._check_names()
             claim = record.claim
             if claim is not None and old.now < claim.until <= old.now + 2 * claim.lease:
                 if time.monotonic() > end:
@@ -147,7 +164,9 @@ class SealedLedger(Ledger):
             self.store.swap(self._former, old.revision, policy.random_name(), text, None, True)
         self._load(old.text)  # never a forged one under the new name
         self.store.swap(self.key, "", policy.random_name(), old.text, None, True)
-        self.store.swap(self._former, old.revision, policy.random_name(), record_json.MOVED, None, False)
+        self.store.swap(
+            self._former, old.revision, policy.random_name(), record_json.sign(record_json.MOVED), None, False
+        )
         return True
 
 
@@ -174,7 +193,7 @@ def reseal_all(store: Store, ring: KeyRing, client: str | None = None) -> Reseal
     """
     written = current = unreadable = 0
     for text in _texts(store):
-        if text == record_json.MOVED:
+        if record_json.read_sign(text) is not None:
             continue
         owner = _client(text)
         if client is not None and owner != client:

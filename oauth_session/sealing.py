@@ -87,6 +87,11 @@ class KeyRing:
         """What stands for a grant in the store's key names; only the ring's holders can tell it from the name."""
         return hmac.digest(_sub(self._ring.name, "name"), name.encode(), "sha256").hex()[:40]
 
+    @property
+    def name_id(self) -> str:
+        """Tells one name: key from another."""
+        return hmac.digest(self._ring.name, b"id", "sha256").hex()[:8]
+
     def sealer(self, client: str) -> Sealer:
         """Seals the records of one client."""
         return Sealer(self, client)

@@ -37,7 +37,18 @@ class Sealer(Protocol):
 
 
 _SECRETS = ("access_token", "refresh_token", "extra")  # of a pair
-MOVED = json.dumps({"v": VERSION, "moved": True})  # what stays under the name that a record had before it was sealed
+MOVED = "moved"  # the sign that stays under the name that a record had before it was sealed
+
+
+def sign(says: str) -> str:
+    """A text that is no record but says something to those who have keys."""
+    return json.dumps({"v": VERSION, "sign": says}, separators=(",", ":"))
+
+
+def read_sign(text: str) -> str | None:
+    """What it says; None: it is no sign."""
+    data = _parsed(text)
+    return str(data["sign"]) if isinstance(data, dict) and "sign" in data else None
 
 
 def dump(record: Record, sealer: Sealer | None = None) -> str:
@@ -62,7 +73,7 @@ def _bound(data: Mapping[str, Any], role: str) -> str:
 def _opened(data: dict[str, Any], sealer: Sealer | None, name: str) -> dict[str, Any]:
     """The record with its secrets in clear."""
     pairs = {role: data[role] for role in ("pair", "spare") if isinstance(data.get(role), dict)}
-    if "moved" in data or any("sealed" in pair for pair in pairs.values()):
+    if "sign" in data or any("sealed" in pair for pair in pairs.values()):
         if sealer is None:
             raise RecordSealed(f"the record of {name} is encrypted: give keys=; it was left alone")
     elif sealer is None:

@@ -29,6 +29,7 @@ from oauth_session import (
     Token,
     TokenAuth,
 )
+from oauth_session.rules.record_json import read_sign
 from oauth_session.sealing import KeyRing, new, new_key
 from oauth_session.stores import MemoryStore, RedisStore
 from oauth_session.testing import FakeProvider
@@ -38,6 +39,10 @@ from oauth_session.testing import FakeProvider
 def raw(store_url: str) -> Raw:
     """What somebody with access to the store sees and writes."""
     return raw_store(store_url)
+
+
+def records_of(raw: Raw) -> dict[str, str]:
+    return {digest: text for digest, text in raw.records().items() if read_sign(text) is None}
 
 
 def test_nothing_secret_is_readable(provider: FakeProvider, make_client: MakeClient, raw: Raw) -> None:
@@ -56,7 +61,7 @@ def test_nothing_secret_is_readable(provider: FakeProvider, make_client: MakeCli
         "sentinel-extra",
     ):
         assert str(secret).encode() not in everything or str(secret) in ("Bearer", "3600")
-    (text,) = raw.records().values()
+    (text,) = records_of(raw).values()
     record = json.loads(text)
     assert record["generation"] == 1
     assert record["outcome"] == "refreshed"
@@ -70,7 +75,7 @@ def test_a_name_in_the_store_is_keyed(provider: FakeProvider, make_client: MakeC
     ring = new()
     client = make_client(provider, store=raw.url, keys=ring)
     client.put("customer-42", provider.issue())
-    (digest,) = raw.records()
+    (digest,) = records_of(raw)
     identity = client._registration.identity
     assert digest != hashlib.sha256(f"{identity}/customer-42".encode()).hexdigest()[:40]
     rotated = make_client(provider, store=raw.url, keys=f"{new_key()} {ring}")
@@ -153,17 +158,12 @@ def test_without_the_keys_nothing_is_opened_or_overwritten(
     """A sealed record without its key is RecordSealed, for a token and for a put, and stays as it is."""
     sealed = make_client(provider, store=raw.url, keys=GOOD)
     sealed.put("g", provider.issue())
-    (digest,) = raw.records()
-    before = raw.read(digest)
+    before = raw.records()
     other = make_client(provider, store=raw.url, keys=keys)
-    # Without the name: key the record is not even found; a copy under the name that is looked for shows what opens.
-    mine = other._registration.key("g").digest
-    if mine != digest:
-        raw.write(mine, before)
     for call in (lambda: other.token("g"), lambda: other.put("g", provider.issue()), lambda: other.forget("g")):
         with pytest.raises(RecordSealed, match="keys="):
             call()
-    assert raw.read(mine) == before == raw.read(digest)
+    assert raw.records() == before
     with pytest.raises(RecordSealed):
         other.session("g").get("me")
     assert provider.token_requests == 0
@@ -350,7 +350,7 @@ def test_a_take_over_waits_for_a_refresh_under_way(provider: FakeProvider, make_
     fresh: list[Token] = []
     worker = threading.Thread(target=lambda: fresh.append(plain.refresh("g")))
     worker.start()
-    assert eventually(lambda: provider.token_requests or '"claim"' in next(iter(store._rows.values()))[1])
+    assert eventually(lambda: provider.token_requests or any('"claim"' in row[1] for row in store._rows.values()))
     token = make_client(provider, store=store, keys=ring).token("g")
     worker.join()
     assert provider.model.generations == 1
@@ -436,7 +436,7 @@ def test_a_memory_store_can_be_sealed(provider: FakeProvider, make_session: Make
     """Any store can hold sealed records, since it keeps a text."""
     session = make_session(provider, refresh_token=provider.issue()["refresh_token"], keys=GOOD)
     assert session.get("me").status_code == 200
-    text = next(iter(session.auth.source.ledger.store._rows.values()))[1]
+    text = session.auth.source.ledger.store.load(session.auth.source.ledger.key).text
     assert "sealed" in text
     assert session.auth.source.token().token.access_token not in text
 
