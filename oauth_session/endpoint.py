@@ -15,6 +15,7 @@ from contextlib import suppress
 from contextvars import ContextVar
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, NamedTuple
+from urllib.parse import parse_qsl
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -23,6 +24,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from ._version import __version__
+from .redaction import hide_in_urllib3_log
 from .rules.token_request import TokenRequest
 
 CONNECT_TIMEOUT = 10.0  # seconds; a host that does not answer for longer is down
@@ -204,6 +206,8 @@ class TokenEndpoint:
             exchange = _current.get()
             if exchange is not None:
                 exchange._pass()
+        if "?" in request.url:  # some providers want a secret there, and urllib3 logs it
+            hide_in_urllib3_log(*(name for name, _ in parse_qsl(request.url.partition("?")[2], keep_blank_values=True)))
         response = self._session().post(
             request.url,
             data=request.body,

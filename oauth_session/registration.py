@@ -26,7 +26,7 @@ from .policy import RefreshPolicy
 from .rules.detection import Detection
 from .rules.origins import Guard, is_loopback, origin_of
 from .rules.record import Pair
-from .rules.token_request import TokenRequest, authenticate, client_credentials_request, refresh_request
+from .rules.token_request import TokenRequest, authenticate, client_credentials_request, refresh_request, shown_url
 from .sealed import key_of, ledger_of, ring_of
 from .source import TokenSource
 from .stores import open_store
@@ -89,7 +89,7 @@ class Registration:
         refresh_request(self.token_url, self.method, self.client_id, "x", "x")
 
     def __repr__(self) -> str:
-        return f"<Registration {self.client_id!r} at {self.token_url.partition('?')[0]}>"
+        return f"<Registration {self.client_id!r} at {shown_url(self.token_url)}>"
 
     @classmethod
     def of(
@@ -277,10 +277,11 @@ def _inherited(text: str, grant_id: str, now: float) -> Pair | None:
             return None  # our own mirror of the access token: the export key may be the same
         return pair_of(value, now)
     except (ValueError, ConfigurationError):
-        raise StoreError(
-            f"what another program left for grant {grant_id!r} under the import key is no JSON object with "
-            "access_token and refresh_token; it was left alone"
-        ) from None
+        pass  # which holds the text: it must not be the context of ours
+    raise StoreError(
+        f"what another program left for grant {grant_id!r} under the import key is no JSON object with "
+        "access_token and refresh_token; it was left alone"
+    )
 
 
 def _is_text(value: object) -> bool:

@@ -17,6 +17,7 @@ RANKS = {
     "events": 0.0,
     "tokens": 0.1,
     "policy": 0.1,
+    "redaction": 0.0,
     "stores.values": 0.0,
     # rules, without I/O
     "rules": 1.0,
@@ -58,6 +59,7 @@ RANKS = {
     "": 6.0,
     "testing.stores": 5.0,
     "testing.answers": 5.0,
+    "testing.cassettes": 5.0,
     "testing.faults": 5.1,
     "testing.model": 5.1,
     "testing.wire": 5.05,
