@@ -200,8 +200,7 @@ class Registration:
             source = _sources.get(name)
             if source is None:
                 box = SeedBox(store, grant_id)
-                reusable = self.refresh.rotation == "none"
-                ledger = ledger_of(store, self.identity, grant_id, self.keys, reusable, self.listener)
+                ledger = ledger_of(self, store, grant_id)
                 endpoint = TokenEndpoint(self.token_session, self.refresh.token_timeout)
                 grant = Grant(grant_id, self.identity, self.request, box, self.needs_refresh_token)
                 source = _sources[name] = TokenSource(grant, ledger, endpoint, self.refresh, self.listener)

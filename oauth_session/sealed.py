@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from . import policy
 from .errors import ConfigurationError, RecordForged, RecordPlain, RecordSealed, StoreError
@@ -55,12 +55,31 @@ def key_of(client: str, grant_id: str, ring: KeyRing | None) -> GrantKey:
     return GrantKey(digest, grant_id)
 
 
-def ledger_of(
-    store: Store, client: str, grant_id: str, ring: KeyRing | None, reusable: bool, listener: Listener | None
-) -> Ledger:
+class Client(Protocol):
+    """What a ledger has to know of the registration whose grant it keeps."""
+
+    @property
+    def identity(self) -> str:
+        """Names the client in records."""
+
+    @property
+    def keys(self) -> Any:
+        """Its ring, or None."""
+
+    @property
+    def refresh(self) -> policy.RefreshPolicy:
+        """Says whether refresh tokens rotate."""
+
+    @property
+    def listener(self) -> Listener | None:
+        """Told of what matters."""
+
+
+def ledger_of(registered: Client, store: Store, grant_id: str) -> Ledger:
     """The ledger of a grant, plain or sealed."""
-    if ring is not None:
-        return SealedLedger(store, client, grant_id, ring, reusable, listener)
+    client, listener, reusable = registered.identity, registered.listener, registered.refresh.rotation == "none"
+    if registered.keys is not None:
+        return SealedLedger(store, client, grant_id, registered.keys, reusable, listener)
     if getattr(store, "in_clear", False):
         says = "tokens cross the network to Redis readable: use rediss://, or encrypt them with keys="
         tell_once(listener, Event("store_in_clear", grant_id, reason=says))
