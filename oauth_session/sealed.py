@@ -101,6 +101,7 @@ class SealedLedger(Ledger):
         names = key_of(client, "", None)  # where it stands under which name: key this client's records are named
         super().__init__(store, key_of(client, grant_id, ring), names, reusable, listener)
         self._client, self._ring, self._sealer = client, ring, ring.sealer(client)
+        self._own: tuple[str, Record | None] = ("", None)  # what we sealed last: no need to open it
         self._former = key_of(client, grant_id, None)  # where the record was before there were keys
 
     def load(self) -> Seen:
@@ -113,12 +114,17 @@ class SealedLedger(Ledger):
         return self._seen(snapshot)
 
     def _dump(self, record: Record) -> str:
-        return record_json.dump(record, self._sealer)
+        text = record_json.dump(record, self._sealer)
+        self._own = (text, record)
+        return text
 
     def _mirror(self, record: Record) -> str | None:
         return record_json.mirror(record) if self._ring.mirror_in_clear else None
 
     def _load(self, text: str) -> Record:
+        own, known = self._own
+        if text == own and known is not None:
+            return known
         try:
             record = record_json.load(text, self.name, self._sealer)
         except RecordPlain:

@@ -7,7 +7,6 @@ names the records and never changes. A key is 32 random bytes in base64url; ``oa
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 import logging
 import os
@@ -239,7 +238,7 @@ def _key(data: str, what: str) -> bytes:
 
 
 def _sub(key: bytes, purpose: str) -> bytes:
-    return hmac.digest(key, f"oauth-session {purpose}".encode(), hashlib.sha256)
+    return hmac.digest(key, f"oauth-session {purpose}".encode(), "sha256")
 
 
 def _text(key: bytes) -> str:
