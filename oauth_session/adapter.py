@@ -7,24 +7,33 @@ from typing import Any
 from requests import PreparedRequest, Response, Session
 from requests.adapters import BaseAdapter
 
-from .auth import TokenAuth
+from .auth import Marked, TokenAuth
 from .errors import ConfigurationError
+from .forks import part_after
 from .rules.origins import Guard, origin_of
 
 
 class OAuthAdapter(BaseAdapter):
     """Attaches and follows up around an inner adapter, whatever that is.
 
-    It sees each hop of a redirect on its own, so the token travels to every hop within its origins; and it cannot be
-    seen by tools that replace a session's adapters. A request that carries an `Authorization` already is left alone.
+    It sees each hop of a redirect on its own, so the token travels to every hop within its origin; and it is not asked
+    by tools that take the place of a session's adapters. A request that carries an `Authorization` already, or that
+    another door has seen to, is left alone.
     """
 
     def __init__(self, inner: BaseAdapter, auth: TokenAuth) -> None:
         super().__init__()
         self.inner, self.auth = inner, auth
+        part_after(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        part_after(self)
 
     def send(self, request: PreparedRequest, *args: Any, **options: Any) -> Response:
         """As requests'; the caller's request is not written to."""
+        if Marked.on(request) is not None:
+            return self.inner.send(request, *args, **options)
         ours = request.copy()
         held = self.auth.attach(ours)
         if held is None:

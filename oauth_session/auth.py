@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from time import perf_counter
 from typing import Any, Protocol
@@ -74,7 +74,12 @@ class TokenAuth(AuthBase):
     def within(self, guard: Guard) -> TokenAuth:
         """The same door for other origins."""
         return TokenAuth(
-            self.source, guard, self.detection, grant_id=self.grant_id, listener=self._listener, remake=None
+            self.source,
+            guard,
+            self.detection,
+            grant_id=self.grant_id,
+            listener=self._listener,
+            remake=lambda: (TokenAuth.within, (self, guard)),
         )
 
     # -- attach ------------------------------------------------------------------------------------------------------
@@ -82,7 +87,7 @@ class TokenAuth(AuthBase):
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         held = self.attach(request)
         if held is not None:
-            request.hooks["response"].insert(0, _FollowUp(self, held))
+            request.hooks["response"] = Marked(request.hooks["response"], _FollowUp(self, held))
         return request
 
     def attach(self, request: PreparedRequest) -> Held | None:
@@ -156,10 +161,9 @@ class TokenAuth(AuthBase):
 
 
 class _FollowUp:
-    """The response hook. It survives `PreparedRequest.copy`, which attributes do not, and knows which token travels."""
+    """The response hook: it knows which token travels."""
 
     __slots__ = ("_auth", "_held")
-    carries = True  # what `OAuthSession.rebuild_auth` looks for
 
     def __init__(self, auth: TokenAuth, held: Held) -> None:
         self._auth, self._held = auth, held
@@ -170,22 +174,47 @@ class _FollowUp:
             return response
         return self._auth.follow_up(response, self._held, connection.send, options)
 
+
+class Marked(list[Any]):
+    """The user's response hooks, as they see and compare them; who runs them meets ours first.
+
+    It says to the other doors that one has been here, and travels with the request: `PreparedRequest.copy` passes the
+    mapping of hooks on.
+    """
+
+    def __init__(self, theirs: Iterable[Any], ours: _FollowUp | None = None) -> None:
+        super().__init__(theirs)
+        self.ours = ours
+
+    @classmethod
+    def on(cls, request: PreparedRequest) -> Marked | None:
+        """The mark that a door has left on the request."""
+        hooks = request.hooks.get("response")
+        return hooks if isinstance(hooks, cls) else None
+
+    def __iter__(self) -> Iterator[Any]:
+        if self.ours is not None:
+            yield self.ours
+        yield from super().__iter__()
+
+    def __bool__(self) -> bool:
+        return self.ours is not None or len(self) > 0
+
+    def __copy__(self) -> Marked:
+        return Marked(super().__iter__(), self.ours)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Marked:
+        return self.__copy__()
+
     def __reduce__(self) -> tuple[Any, ...]:
-        return _leave, ()  # a response that is pickled takes its request along, but not the login
-
-
-def _leave() -> Callable[..., None]:
-    return _nothing
-
-
-def _nothing(response: Response, **options: Any) -> None:
-    """What is left of the hook in a pickle."""
+        return list, (list(super().__iter__()),)  # a response that is pickled takes its request along, not the login
 
 
 class _NoAuth(AuthBase):
-    """Sends nothing, and keeps `.netrc` out too."""
+    """Sends nothing, and keeps `.netrc` and the other doors out too."""
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        request.hooks["response"] = Marked(request.hooks["response"])
         return request
 
     def __repr__(self) -> str:

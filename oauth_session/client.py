@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import requests
+from urllib3.util import Retry
 
 from .auth import TokenAuth
 from .errors import ConfigurationError, StoreError
 from .events import Listener
 from .ledger import Store
-from .policy import RefreshPolicy
-from .registration import Registration, Secret, Seed, pair_of
+from .policy import RECENT, RefreshPolicy
+from .registration import Registration, Secret
 from .rules.detection import Detection
+from .rules.origins import Guard
 from .rules.record import Record
 from .rules.record_json import read_sign
 from .sealed import Resealed, record_of, reseal_all
-from .session import OAuthSession
+from .seeds import Seed, pair_of
+from .session import OAuthSession, Timeout
 from .source import TokenSource
 from .stores import open_store
 from .tokens import Token
@@ -40,6 +46,8 @@ class GrantStatus:
 
 class OAuthClient:
     """One client registration and any number of grants; safe for threads.
+
+    The grants used last, a thousand of them, are kept in memory; one that comes back later costs a look at the store.
 
     Args:
         base_url, origins, allow_http: where the tokens may go; the default for `session` and `auth`.
@@ -79,6 +87,7 @@ class OAuthClient:
             raise ConfigurationError("a client has many grants: token must be a callable (grant_id) -> Token | None")
         self._base_url, self._origins = base_url, origins
         self._seeds: tuple[Seed, ...] = () if token is None else (token,)
+        self._recent: OrderedDict[str, TokenSource] = OrderedDict()
         self._registration = Registration.of(
             token_url=token_url,
             client_id=client_id,
@@ -102,9 +111,20 @@ class OAuthClient:
     def __repr__(self) -> str:
         return f"<OAuthClient {self._registration.client_id!r}>"
 
-    def session(self, grant_id: str = "default", *, base_url: str | None = None) -> OAuthSession:
-        """A session for one grant, with its own connection pool."""
-        return OAuthSession(base_url=base_url or self._base_url, auth=self._auth(grant_id, base_url))
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_recent": OrderedDict()}
+
+    def session(
+        self,
+        grant_id: str = "default",
+        *,
+        base_url: str | None = None,
+        timeout: Timeout = None,
+        retries: Retry | None = None,
+    ) -> OAuthSession:
+        """A session for one grant, with its own connection pool; the arguments are those of `OAuthSession`."""
+        auth = self._auth(grant_id, base_url)
+        return OAuthSession(base_url=base_url or self._base_url, timeout=timeout, retries=retries, auth=auth)
 
     def auth(self, grant_id: str = "default") -> TokenAuth:
         """A door for one grant, to be given as `auth=` to any session or call."""
@@ -186,17 +206,33 @@ class OAuthClient:
         return reseal_all(open_store(self._registration.store), self._registration.keys, self._registration.identity)
 
     def close(self) -> None:
-        """Close the store's connections; they are opened again when needed."""
+        """Forget what is in memory, and close the store's connections; they are opened again when needed."""
+        self._recent.clear()
         store: Store = open_store(self._registration.store)
         store.close()
 
     def _source(self, grant_id: str) -> TokenSource:
-        return self._registration.source(grant_id, self._seeds)
+        """The grant's source, kept while it is one of those used last. Each step is atomic, so there is no lock."""
+        source = self._recent.get(grant_id)
+        if source is not None:
+            with suppress(KeyError):  # it has just been dropped by another thread
+                self._recent.move_to_end(grant_id)
+            return source
+        source = self._recent[grant_id] = self._registration.source(grant_id, self._seeds)
+        while len(self._recent) > RECENT:
+            with suppress(KeyError):
+                self._recent.popitem(last=False)
+        return source
+
+    @cached_property
+    def _guard(self) -> Guard:
+        return Guard.of(self._base_url, self._origins, self._registration.allow_http)
 
     def _auth(self, grant_id: str, base_url: str | None) -> TokenAuth:
-        return self._registration.auth(
-            grant_id, base_url=base_url or self._base_url, origins=self._origins, seeds=self._seeds
-        )
+        allow_http = self._registration.allow_http
+        guard = self._guard if base_url is None else Guard.of(base_url, self._origins, allow_http)
+        where = (base_url or self._base_url, self._origins)
+        return self._registration.door(self._source(grant_id), guard, *where, self._seeds)
 
 
 def _status(record: Record) -> GrantStatus:

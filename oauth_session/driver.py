@@ -141,7 +141,7 @@ class Driver:
                     exchange.finished.wait(1.0)  # what hangs in a name look-up is left behind: it can write no more
                     break
                 seen = self._beat(seen, lease)
-        seen = seen._replace(now=lease.now())  # the last heartbeat may be long ago: a back-off counts from the answer
+        seen = seen._replace(now=max(seen.now, lease.now()))  # a back-off counts from the answer
         if exchange.answer is not None:
             answer = read_token_response(*exchange.answer, request.secrets)
             return Posted(answer, seen)

@@ -26,12 +26,19 @@ from urllib3.util.retry import Retry
 
 from ._version import __version__
 from .errors import ConfigurationError
+from .forks import part_after
 from .redaction import hide_in_urllib3_log
 from .rules.token_request import TokenRequest
 
 CONNECT_TIMEOUT = 10.0  # seconds; a host that does not answer for longer is down
 IDLE_MOST = 5.0  # seconds; an older connection may be closed at the other end just as we write
 ANSWER_MOST = 1 << 20  # bytes; no token response is that long
+
+
+# requests' own, whatever has taken the place of that name: a cache must not answer for the token endpoint
+_Session: type[requests.Session] = next(
+    kind for kind in requests.Session.__mro__ if kind.__module__ == "requests.sessions"
+)
 
 
 class Answer(NamedTuple):
@@ -247,11 +254,12 @@ def _resends(retry: Any) -> bool:
 
 
 def _plain_session() -> requests.Session:
-    session = requests.Session()
+    session = _Session()
     session.headers["User-Agent"] = f"oauth-session/{__version__}"
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     for scheme in ("http://", "https://"):
         session.mount(scheme, _Adapter(pool_maxsize=10))
+    part_after(session)
     return session
 
 

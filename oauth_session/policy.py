@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import secrets
 from dataclasses import dataclass
 from typing import Literal
@@ -14,10 +15,9 @@ FRESHNESS = 5.0  # a new login elsewhere is seen no later than this without push
 REST = 1.0  # how long a record that was brought in is not refreshed, where newer holders are told of it
 STORE_TIMEOUT = 2.0  # a black hole costs a request no more than two of these
 BACKOFF_FIRST, BACKOFF_MOST = 1.0, 60.0
-OFFER_FIRST, OFFER_MOST = (
-    0.1,
-    1.0,
-)  # a pair that the store could not take is offered again, soon
+OFFER_FIRST, OFFER_MOST = 0.1, 0.5  # a pair that the store could not take is offered again, soon
+SPEAK = STORE_TIMEOUT + 1.0  # by then who has such a pair has offered it to a store that is back: one call, one pause
+FORK_PATIENCE = 5.0  # how long a fork waits for renewals to land: most take a tenth of that
 EXIT_PATIENCE = 10.0  # how long the end of the process waits for such a store
 BACKOFF_LONGEST = 3600.0  # a Retry-After beyond it is not believed
 COOL_DOWN = 5.0  # after a refusal of the client itself: somebody is mending settings and must see the effect soon
@@ -27,6 +27,7 @@ PROBATION = 2.0  # a token minted for a refusal is not refreshed for the same on
 SEEDS_REMEMBERED = 16
 KEYS_FRESH = 30.0  # how old the ring that writes may be: a key service is not asked for each record
 KEYS_AGAIN = 1.0  # between two looks for a key that is missing: a program that rotates keys is ahead of us by moments
+RECENT = 1000  # grants that a client keeps in memory
 
 
 def random_name() -> str:
@@ -70,6 +71,14 @@ class RefreshPolicy:
     def stale_after(self, lifetime: float) -> float:
         """The age at which a token of this lifetime is renewed in advance."""
         return lifetime - min(self.margin or 0.0, lifetime / 4)
+
+    def renewed_after(self, lifetime: float) -> float:
+        """The age at which one process begins to renew it in advance.
+
+        Spread over the first half of the advisory window: those who hold one token do not march in step.
+        """
+        first, last = self.stale_after(lifetime), self.expired_after(lifetime)
+        return first + (last - first) / 2 * random.random()
 
     def expired_after(self, lifetime: float) -> float:
         """The age at which a token of this lifetime is no longer sent: a tenth of the margin before its end."""

@@ -12,13 +12,14 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import requests
 
 from .auth import TokenAuth
 from .endpoint import TokenEndpoint
-from .errors import ConfigurationError, StoreError
+from .errors import ConfigurationError
 from .events import Listener
 from .flight import Grant
 from .ledger import Store
@@ -28,13 +29,13 @@ from .rules.origins import Guard, is_loopback, origin_of
 from .rules.record import Pair
 from .rules.token_request import TokenRequest, authenticate, client_credentials_request, refresh_request, shown_url
 from .sealed import key_of, ledger_of, ring_of
+from .seeds import Seed, SeedBox, is_text, pair_of
 from .source import TokenSource
 from .stores import open_store
 from .stores.values import GrantKey
 from .tokens import Token
 
 Secret = str | Callable[[], str] | None
-Seed = Token | Mapping[str, Any] | Callable[[str], Token | Mapping[str, Any] | None]
 
 GRANT_TYPES = ("refresh_token", "client_credentials")
 
@@ -73,7 +74,7 @@ class Registration:
             )
         if not isinstance(self.client_id, str) or not self.client_id:
             raise ConfigurationError("client_id must be a non-empty string")
-        if self.client_secret is not None and not callable(self.client_secret) and not _is_text(self.client_secret):
+        if self.client_secret is not None and not callable(self.client_secret) and not is_text(self.client_secret):
             raise ConfigurationError('client_secret must be a non-empty string, "env:NAME", a callable, or None')
         if self.scope is not None and not isinstance(self.scope, str):
             raise ConfigurationError("scope must be a string of space-separated values, or None (RFC 6749 3.3)")
@@ -155,7 +156,7 @@ class Registration:
             value = os.environ.get(name)
             if not value:
                 raise ConfigurationError(f"client_secret is taken from the environment, and {name} is not set there")
-        if value is not None and not _is_text(value):
+        if value is not None and not is_text(value):
             raise ConfigurationError("the client_secret callable must return a non-empty string")
         return value
 
@@ -182,13 +183,19 @@ class Registration:
             if not callable(seed):
                 pair_of(seed, 0.0)  # complain here, not at the first request
         source = self.source(grant_id, seeds if carried is None else [*seeds, carried])
+        return self.door(source, guard, base_url, origins, seeds)
 
-        def remake() -> tuple[Any, ...]:
-            held = source.held()
-            left = replace(held.token, refresh_token=None) if held and not source.ledger.store.shared else None
-            brought = tuple(seeds) if source.ledger.store.shared else ()  # two masters of one refresh token lose it
-            return _remade, (self, grant_id, base_url, origins, brought, left)
-
+    def door(
+        self,
+        source: TokenSource,
+        guard: Guard,
+        base_url: str | None,
+        origins: Sequence[str] | str | None,
+        seeds: Sequence[Seed],
+    ) -> TokenAuth:
+        """The door to a source that is at hand; pickled as what it was made from."""
+        remake = partial(_remake, self, source, base_url, origins, seeds)
+        grant_id = source.grant.grant_id
         return TokenAuth(source, guard, self.detect, grant_id=grant_id, listener=self.listener, remake=remake)
 
     def source(self, grant_id: str, seeds: Sequence[Seed] = ()) -> TokenSource:
@@ -200,13 +207,27 @@ class Registration:
             source = _sources.get(name)
             if source is None:
                 box = SeedBox(store, grant_id)
+                whom = (self.token_session, self.refresh.token_timeout)
+                endpoint = _endpoints.get(whom) or _endpoints.setdefault(whom, TokenEndpoint(*whom))
                 ledger = ledger_of(self, store, grant_id)
-                endpoint = TokenEndpoint(self.token_session, self.refresh.token_timeout)
                 grant = Grant(grant_id, self.identity, self.request, box, self.needs_refresh_token)
-                source = _sources[name] = TokenSource(grant, ledger, endpoint, self.refresh, self.listener)
+                source = _sources.setdefault(name, TokenSource(grant, ledger, endpoint, self.refresh, self.listener))
             assert isinstance(source.grant.seeds, SeedBox)
             source.grant.seeds.add(seeds)
         return source
+
+
+def _remake(
+    registration: Registration,
+    source: TokenSource,
+    base_url: str | None,
+    origins: Sequence[str] | str | None,
+    seeds: Sequence[Seed],
+) -> tuple[Any, ...]:
+    held, shared = source.held(), source.ledger.store.shared
+    left = replace(held.token, refresh_token=None) if held and not shared else None
+    brought = tuple(seeds) if shared else ()  # two masters of one refresh token lose it
+    return _remade, (registration, source.grant.grant_id, base_url, origins, brought, left)
 
 
 def _remade(
@@ -220,80 +241,14 @@ def _remade(
     return registration.auth(grant_id, base_url=base_url, origins=origins, seeds=seeds, carried=carried)
 
 
-class SeedBox:
-    """The seeds of one grant (law 16): what constructors brought, then what another program left in the store."""
-
-    def __init__(self, store: Store, grant_id: str) -> None:
-        self._store, self._grant_id = store, grant_id
-        self._seeds: list[Seed] = []
-
-    def add(self, seeds: Sequence[Seed]) -> None:
-        """Newer ones first; each once."""
-        self._seeds[:0] = [seed for seed in seeds if seed not in self._seeds]
-        del self._seeds[16:]
-
-    def __call__(self, now: float) -> Sequence[Pair]:
-        pairs = []
-        for seed in self._seeds:
-            value = seed(self._grant_id) if callable(seed) else seed
-            if value is not None:
-                pairs.append(pair_of(value, now))
-        left = self._store.inherited(self._grant_id)
-        if left is not None and (pair := _inherited(left, self._grant_id, now)) is not None:
-            pairs.append(pair)
-        return pairs
-
-
-def pair_of(value: Token | Mapping[str, Any], now: float, *, just_issued: bool = False) -> Pair:
-    """A token from outside as a pair.
-
-    Args:
-        just_issued: `expires_in` counts from now; otherwise nobody knows since when, and it is not read.
-    """
-    if isinstance(value, Token):
-        return Pair.of(value, now)
-    if not isinstance(value, Mapping):
-        raise ConfigurationError("a token must be a Token or a mapping with access_token, refresh_token and so on")
-    if not value.get("access_token") and _is_text(value.get("refresh_token")):
-        return Pair(refresh_token=value["refresh_token"])
-    lifetime = value.get("expires_in")
-    if just_issued and value.get("expires_at") is None and lifetime is not None:
-        try:
-            lifetime = float(lifetime)
-        except (TypeError, ValueError):
-            lifetime = 0.0
-        if lifetime > 0:
-            value = {**value, "expires_at": now + lifetime}
-    return Pair.of(Token.from_mapping(value), now)
-
-
-def _inherited(text: str, grant_id: str, now: float) -> Pair | None:
-    try:
-        value = json.loads(text)
-        if not isinstance(value, dict):
-            raise ValueError
-        if "generation" in value and "refresh_token" not in value:
-            return None  # our own mirror of the access token: the export key may be the same
-        return pair_of(value, now)
-    except (ValueError, ConfigurationError):
-        pass  # which holds the text: it must not be the context of ours
-    raise StoreError(
-        f"what another program left for grant {grant_id!r} under the import key is no JSON object with "
-        "access_token and refresh_token; it was left alone"
-    )
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and value != ""
-
-
-_lock = threading.Lock()  # guards _sources
+_lock = threading.RLock()  # guards the two tables; a signal handler may come in again
+_endpoints: weakref.WeakValueDictionary[Any, TokenEndpoint] = weakref.WeakValueDictionary()
 _sources: weakref.WeakValueDictionary[Any, TokenSource] = weakref.WeakValueDictionary()
 
 
 def _after_fork() -> None:
     global _lock
-    _lock = threading.Lock()
+    _lock = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):

@@ -8,23 +8,29 @@ from typing import Any
 
 import requests
 from requests import PreparedRequest, Request, Response
+from requests.adapters import HTTPAdapter
 from requests.sessions import merge_setting
 from requests.utils import get_netrc_auth
+from urllib3.util import Retry
 
-from .auth import TokenAuth
+from .auth import Marked, TokenAuth
 from .errors import ConfigurationError
 from .events import Listener
+from .forks import part_after
 from .policy import RefreshPolicy
-from .registration import Registration, Secret, Seed
+from .registration import Registration, Secret
 from .rules.detection import Detection
 from .rules.flow import HEADER
 from .rules.origins import origin_of
+from .seeds import Seed
 
+Timeout = float | tuple[float | None, float | None] | None
 RequestHook = Callable[[PreparedRequest], PreparedRequest | None]
 
 # requests leaves these two untyped
 _plain_rebuild: Any = requests.Session.rebuild_auth
 _merge: Any = merge_setting
+_DEFAULTS = {"grant_type": "refresh_token", "store": "memory:", "allow_http": False, "grant_id": "default"}
 _ABSOLUTE = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
 
 
@@ -58,7 +64,9 @@ class OAuthSession(requests.Session):
         rotation, reuse_grace: what the provider does with used refresh tokens; see `RefreshPolicy`.
         token_session: a session for the token endpoint instead of a plain one of our own.
         on_event: called with each `Event`; what it raises is logged.
-        auth: a ready door, from `OAuthClient.auth`; then only `base_url` may be given besides.
+        timeout: for calls that give none, in requests' forms; not for the token endpoint.
+        retries: mounts requests' adapter with it for the API; the token endpoint never retries.
+        auth: a ready door, from `OAuthClient.auth`; then only `base_url`, `timeout` and `retries` may be given besides.
 
     Attributes:
         auth: the door; replace it, or give `auth=` per request, and that wins.
@@ -68,7 +76,7 @@ class OAuthSession(requests.Session):
         ConfigurationError: an argument is missing or wrong; the message says which.
     """
 
-    __attrs__ = [*requests.Session.__attrs__, "base_url", "request_hooks"]
+    __attrs__ = [*requests.Session.__attrs__, "base_url", "request_hooks", "timeout"]
 
     def __init__(
         self,
@@ -95,40 +103,58 @@ class OAuthSession(requests.Session):
         reuse_grace: float | None = None,
         token_session: requests.Session | None = None,
         on_event: Listener | None = None,
+        timeout: Timeout = None,
+        retries: Retry | None = None,
         auth: TokenAuth | None = None,
     ) -> None:
         super().__init__()
         if base_url is not None:
             _check_base(base_url)
-        self.base_url = base_url
+        self.base_url, self.timeout = base_url, timeout
+        if retries is not None:
+            for scheme in ("https://", "http://"):
+                self.mount(scheme, HTTPAdapter(max_retries=retries))
         self.request_hooks: list[RequestHook] = []
+        settings: dict[str, Any] = {
+            "token_url": token_url,
+            "client_id": client_id,
+            "client_secret": client_secret,
+            "client_auth": client_auth,
+            "scope": scope,
+            "grant_type": grant_type,
+            "store": store,
+            "keys": keys,
+            "refresh": refresh,
+            "rotation": rotation,
+            "reuse_grace": reuse_grace,
+            "detect": detect,
+            "refresh_on": refresh_on,
+            "expired_when": expired_when,
+            "token_session": token_session,
+            "allow_http": allow_http,
+            "on_event": on_event,
+        }
         if auth is None:
-            registration = Registration.of(
-                token_url=token_url,
-                client_id=client_id,
-                client_secret=client_secret,
-                client_auth=client_auth,
-                scope=scope,
-                grant_type=grant_type,
-                store=store,
-                keys=keys,
-                refresh=refresh,
-                rotation=rotation,
-                reuse_grace=reuse_grace,
-                detect=detect,
-                refresh_on=refresh_on,
-                expired_when=expired_when,
-                token_session=token_session,
-                allow_http=allow_http,
-                on_event=on_event,
-            )
             seeds: list[Seed] = [] if token is None else [token]
             if refresh_token is not None:
                 if not isinstance(refresh_token, str) or not refresh_token:
                     raise ConfigurationError("refresh_token must be a non-empty string, or None")
                 seeds.append({"refresh_token": refresh_token})
+            registration = Registration.of(**settings)
             auth = registration.auth(grant_id, base_url=base_url, origins=origins, seeds=seeds)
+        else:
+            settings |= {"grant_id": grant_id, "origins": origins, "token": token, "refresh_token": refresh_token}
+            beside = [name for name, value in settings.items() if value is not None and value != _DEFAULTS.get(name)]
+            if beside:
+                raise ConfigurationError(
+                    f"auth brings its own settings, so {', '.join(beside)} cannot be given besides"
+                )
         self.auth = auth
+        part_after(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        part_after(self)
 
     def prepare_request(self, request: Request) -> PreparedRequest:
         """As requests', on the whole URL, and with `request_hooks` run before the token is attached."""
@@ -144,17 +170,26 @@ class OAuthSession(requests.Session):
 
     def rebuild_auth(self, prepared_request: PreparedRequest, response: Response) -> None:
         """On a redirect, the token goes on within its origin (the newest that was sent), and never beyond it."""
-        carried = getattr(response.request, "headers", {}).get(HEADER)
-        ours = any(getattr(hook, "carries", None) for hook in prepared_request.hooks.get("response", ()))
-        if not ours or HEADER not in prepared_request.headers:
+        mark, headers = Marked.on(prepared_request), prepared_request.headers
+        before, after = response.request.url or "", prepared_request.url or ""
+        if mark is None or (mark.ours is not None and HEADER not in headers):
             _plain_rebuild(self, prepared_request, response)
-            return
-        before, after = origin_of(response.request.url or ""), origin_of(prepared_request.url or "")
-        if carried is not None and before is not None and before == after:
-            prepared_request.headers[HEADER] = carried
+        elif mark.ours is None:  # NO_AUTH: no `.netrc` here either
+            if HEADER in headers and self.should_strip_auth(before, after):
+                del headers[HEADER]
         else:
-            del prepared_request.headers[HEADER]
-            _plain_rebuild(self, prepared_request, response)
+            carried = response.request.headers.get(HEADER)
+            if carried is not None and origin_of(before) is not None and origin_of(before) == origin_of(after):
+                headers[HEADER] = carried
+            else:
+                del headers[HEADER]
+                _plain_rebuild(self, prepared_request, response)
+
+    def send(self, request: PreparedRequest, **kwargs: Any) -> Response:
+        """As requests', with the session's `timeout` where the call gives none."""
+        if kwargs.get("timeout") is None:
+            kwargs["timeout"] = self.timeout
+        return super().send(request, **kwargs)
 
     def _whole(self, url: Any) -> Any:
         if self.base_url is None or not isinstance(url, str | bytes):

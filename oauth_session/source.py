@@ -160,11 +160,11 @@ class TokenSource:
             if error is None and held is not None and self._will_do(held, ask):
                 return Renewed(held, ending.outcome, None)
             if ending.outcome is Outcome.UNPERSISTED and not flight.done.is_set():
-                if flight.done.wait(
-                    max(0.0, deadline - time.monotonic())
-                ):  # its refresh token is spent: nobody else asks
+                # Its refresh token is spent: nobody else asks. Nor does anybody wait for the store for long.
+                if flight.done.wait(max(0.0, min(deadline - time.monotonic(), policy.STORE_TIMEOUT))):
                     continue
-                return self._too_late()
+                down = Ending(Outcome.STORE_DOWN, reason="a new pair is kept in memory until the store is back")
+                return Renewed(None, Outcome.STORE_DOWN, error_of(down, self.grant.grant_id))
             if ours or (error is not None and flight.ask == ask):
                 return Renewed(None if error else self._answer_to(ask), ending.outcome, error)
 
@@ -220,10 +220,12 @@ class TokenSource:
 
     def _announce(self, flight: Flight, ending: Ending) -> None:
         """Law 10: the waiters go on with what is in memory, while the worker keeps offering it to the store."""
+        self._memory.offering = True
         self._memory.written(ending.seen)
         self._end(flight, ending)
 
     def _land(self, flight: Flight, ending: Ending) -> None:
+        self._memory.offering = False
         self._memory.written(ending.seen)
         with self._lock:
             if self._flight is flight:

@@ -34,11 +34,12 @@ RANKS = {
     "rules.protocol": 1.2,
     "rules.outcomes": 1.2,
     # the world
+    "forks": 1.9,
     "endpoint": 2.0,
     "stores.memory": 2.0,
     "stores.sqlite": 2.0,
-    "stores.redis_push": 2.0,
     "stores.redis_client": 2.0,
+    "stores.redis_push": 2.0,
     "sealing": 2.0,
     "stores.redis": 2.05,
     "stores": 2.1,
@@ -53,6 +54,7 @@ RANKS = {
     "auth": 4.0,
     "adapter": 4.1,
     # the root
+    "seeds": 4.9,
     "registration": 5.0,
     "session": 5.1,
     "client": 5.2,

@@ -25,11 +25,13 @@ from support.shaky import Shaky, eventually, settings_of
 
 from oauth_session import (
     ConfigurationError,
+    OAuthClient,
     OAuthSession,
     OAuthSessionError,
     RefreshPolicy,
     StoreError,
     TemporarilyUnavailable,
+    mount,
 )
 from oauth_session.rules.effects import Ask, Terms
 from oauth_session.rules.lineage import begin
@@ -512,3 +514,49 @@ def test_a_proxy_that_refuses_costs_no_attempt(
         stop.set()
         thread.join()
         server.close()
+
+
+def test_a_session_with_a_mounted_door_can_be_pickled(provider: FakeProvider) -> None:
+    """Section 5: a pickle holds what the constructor was given, also of a session with a mounted door."""
+    client = OAuthClient(**settings_of(provider, store="memory:"))
+    session = requests.Session()
+    mount(session, provider.url, client.auth("g"))
+    assert pickle.loads(pickle.dumps(session))
+
+
+def test_a_door_beside_other_arguments_is_refused(provider: FakeProvider, make_client: MakeClient) -> None:
+    """Bad input: with `auth=` only `base_url` may be given; a seed or a store beside it is not silently dropped."""
+    door = make_client(provider).auth("g")
+    with pytest.raises(ConfigurationError):
+        OAuthSession(base_url=provider.api_url, auth=door, refresh_token="r", store="redis://127.0.0.1:1")
+
+
+def test_a_signal_handler_may_use_the_client(provider: FakeProvider) -> None:
+    """A signal handler that uses the client does not deadlock with the line of the client that it interrupted."""
+    script = f"""
+        import signal, time
+        from oauth_session import OAuthClient, registration
+        client = OAuthClient(**{settings_of(provider, grant_type="client_credentials")!r})
+
+        def handler(*_):
+            signal.signal(signal.SIGALRM, signal.SIG_IGN)
+            print(len(client.token("g").access_token) > 0, flush=True)
+
+        class Slow(dict):
+            def get(self, *args):  # so that the signal arrives within the lines that the lock guards
+                end = time.monotonic() + 0.5
+                while time.monotonic() < end:
+                    pass
+                return super().get(*args)
+
+        registration._sources = Slow()
+        signal.signal(signal.SIGALRM, handler)
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        client.token("g")
+    """
+    child = subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)])
+    try:
+        assert child.wait(10) == 0
+    finally:
+        child.kill()
+        child.wait()

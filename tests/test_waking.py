@@ -12,7 +12,7 @@ import redis
 from conftest import Make, MakeClient, MakeProvider
 from support.servers import RedisServer, redis_binaries
 
-from oauth_session import InvalidGrant, OAuthClient
+from oauth_session import InvalidGrant, OAuthClient, StoreError
 from oauth_session.testing import FakeProvider
 
 
@@ -267,3 +267,51 @@ def test_a_valid_token_outlives_its_store(provider: FakeProvider, make_client: M
     provider.expire()
     assert session.get("me").status_code == 401  # nothing is refreshed without a claim
     assert provider.model.refresh_calls == 0
+
+
+def test_what_was_committed_while_nobody_heard_is_found(
+    provider: FakeProvider, make_client: MakeClient, tmp_path: Path
+) -> None:
+    """Law 12: who listens again looks again, also at a grant that it has never written; long before the freshness bound."""
+    server = RedisServer(redis_binaries()["valkey"], tmp_path, "--appendonly", "yes", "--appendfsync", "always")
+    ours, theirs = two(make_client, provider, server.url)
+    ours.put("g", provider.issue())
+    theirs.token("g")
+    time.sleep(0.3)  # both listen
+    server.kill()
+    server.start()
+    new = provider.issue()
+    ours.put("g", new)  # before theirs has connected again
+    began = time.monotonic()
+    while theirs.token("g").access_token != new["access_token"]:
+        assert time.monotonic() - began < 3
+        time.sleep(0.02)
+    server.stop()
+
+
+def test_a_store_that_is_away_for_longer_than_the_lease(
+    make_oauth_provider: MakeProvider, make_client: MakeClient, server: RedisServer
+) -> None:
+    """Laws 5 and 10: the holder lives, with a pair that it cannot commit; who finds its lease lapsed lets it speak first."""
+    provider = make_oauth_provider(lifetime=2.0)
+    ours, theirs = two(make_client, provider, server.url)
+    ours.put("g", provider.issue())
+    sessions = ours.session("g"), theirs.session("g")
+    for session in sessions:
+        assert session.get("me").status_code == 200
+    provider.token_latency = 0.6
+    provider.expire()
+    pause, resume = threading.Timer(0.3, server.pause), threading.Timer(6.3, server.resume)
+    pause.start()
+    resume.start()
+    assert sessions[0].get("me").status_code == 200  # with what nobody else has
+    time.sleep(2.0)
+    began = time.monotonic()
+    with pytest.raises(StoreError):
+        ours.token("g")  # nobody waits for the store for long
+    assert time.monotonic() - began < 5
+    resume.join()
+    assert sessions[1].get("me").status_code == 200
+    assert sessions[0].get("me").status_code == 200
+    assert provider.model.reuse_incidents == 0
+    assert provider.model.refresh_calls == provider.model.generations

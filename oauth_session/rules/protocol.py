@@ -41,6 +41,7 @@ class Do(enum.Enum):
 
     USE = enum.auto()
     WAIT = enum.auto()
+    LAPSE = enum.auto()
     CLAIM = enum.auto()
     STOP = enum.auto()
 
@@ -74,6 +75,9 @@ def renewal(ask: Ask, terms: Terms) -> Renewal:
             if record is None:
                 return Ending(Outcome.NO_GRANT, seen)
             decision = decide(record, seen.now, ask, terms)
+            if decision.do is Do.LAPSE:
+                _, seen = yield Swap(seen.revision, change.lapse(record, seen.now))
+                continue
             if decision.do is Do.STOP:
                 return Ending(decision.outcome, seen, wait=decision.wait, reason=record.error)
             if decision.do is Do.WAIT and record is not seen.record:
@@ -91,7 +95,7 @@ def renewal(ask: Ask, terms: Terms) -> Renewal:
                 continue
             attempts += 1
             mine = replace(terms, me=f"{terms.me}.{attempts}")  # each claim has its own name, and so has its commit
-            done, seen = yield Swap(seen.revision, change.claim(record, mine.me, seen.now))
+            done, seen = yield from _claim(seen, record, mine.me)
             if not done:
                 continue
             ending, seen = yield from _refresh(seen, ask, mine)
@@ -101,6 +105,18 @@ def renewal(ask: Ask, terms: Terms) -> Renewal:
                 return Ending(Outcome.TRANSIENT, seen, reason=seen.record.error if seen.record else "")
     except StoreError as error:
         return Ending(Outcome.STORE_DOWN, reason=str(error), trouble=type(error))
+
+
+def _claim(seen: Seen, record: Record, me: str) -> Generator[Effect, Any, tuple[bool, Seen]]:
+    """Take the lease. If the answer is lost it may stand all the same, and nobody else could go on before it lapses."""
+    try:
+        done, seen = yield Swap(seen.revision, change.claim(record, me, seen.now))
+    except StoreError:
+        seen = yield Load()
+        done = seen.record is not None and seen.record.claim is not None and seen.record.claim.by == me
+        if not done:
+            raise
+    return done, seen
 
 
 def _admit(record: Record | None, seeds: Sequence[Pair], now: float, terms: Terms) -> Record | None:
@@ -134,6 +150,10 @@ def decide(record: Record, now: float, ask: Ask, terms: Terms) -> Decision:
         if ask.early:
             return Decision(Do.USE)
         return Decision(Do.WAIT, wait=record.claim.until - now)
+    # Nobody beats its heart. Its holder may be alive all the same, with a pair that a store which was away or read-only
+    # would not take: once the store does write, it is given the time to offer it (law 10).
+    if record.claim is not None and terms.rest and not ask.force:
+        return Decision(Do.LAPSE)
     if record.retry_at > now and not ask.force:  # law 9: one worker's failure spares the others
         left = min(record.retry_at - now, policy.BACKOFF_LONGEST)
         if record.outcome in ("doubtful", "cut_off") and not ask.early:  # resolved at the next try, a second away
@@ -186,9 +206,7 @@ def _refresh(seen: Seen, ask: Ask, terms: Terms) -> Generator[Effect, Any, tuple
     while True:
         record, now = seen.record, seen.now
         ending: Ending | None
-        if (
-            record is None
-        ):  # the store was wiped meanwhile: this is all that we have, and others may have newer (law 11)
+        if record is None:  # wiped meanwhile: this is all that we have, and others may have newer (law 11)
             record = replace(origin, rest_until=now + terms.rest)
         if isinstance(answer, Granted):
             changed = change.commit(record, terms.me, origin, _pair(answer, origin), ask.origin, now)

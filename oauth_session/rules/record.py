@@ -153,6 +153,11 @@ def claim(record: Record, by: str, now: float) -> Record:
     return replace(record, claim=Claim(by, now + policy.LEASE), attempt=Attempt(by, number, first_at))
 
 
+def lapse(record: Record, now: float) -> Record:
+    """A lease that ran out is over for good, and its attempt stays noted; a rest for who may still have to commit."""
+    return replace(record, claim=None, rest_until=now + policy.SPEAK)
+
+
 def beat(record: Record, by: str, now: float, lease: float = policy.LEASE) -> Record | None:
     """The heartbeat; None when the claim is no longer ours."""
     if record.claim is None or record.claim.by != by:
@@ -175,6 +180,8 @@ def commit(record: Record, by: str, origin: Record, pair: Pair, refused_by: str 
         if (pair.access_token, pair.refresh_token) == (theirs.access_token, theirs.refresh_token):
             released = _released(record, by)  # a provider with grace gave both the same pair: that is one generation
             return None if released is record else released
+        if record.state == "dead":  # theirs is confirmed dead, so ours is all that is left
+            return _committed(record, by, pair, None, refused_by, now)
         if _later(pair, theirs):
             return _committed(record, by, pair, theirs, refused_by, now)
         return replace(_released(record, by), spare=pair)

@@ -44,7 +44,7 @@ def open_store(spec: Any) -> Any:
         with _lock:
             store = _opened.get(spec)
             if store is None:
-                store = _opened[spec] = _open(spec)
+                store = _opened.setdefault(spec, _open(spec))
             return store
     if hasattr(spec, "load") and hasattr(spec, "swap"):
         return spec
@@ -79,14 +79,14 @@ def _open(url: str) -> Any:
 
 
 _memory = MemoryStore()
-_lock = threading.Lock()  # guards the two tables
+_lock = threading.RLock()  # guards the two tables; a signal handler may come in again
 _opened: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
 _wrapped: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
 
 
 def _after_fork() -> None:
     global _lock
-    _lock = threading.Lock()
+    _lock = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import time
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from redis.exceptions import RedisError
 
 from ..errors import ConfigurationError, StoreError
 from ..policy import FRESHNESS, REST
-from .redis_client import connect, is_in_clear
+from .redis_client import client_of, is_in_clear, says
 from .redis_push import Subscriber, shard_of
 from .values import GrantKey, Snapshot, Swapped
 
@@ -71,7 +72,9 @@ class RedisStore:
         import_key: Template | None = None,
         export_key: Template | None = None,
     ) -> None:
-        self.client: Any = connect(server) if isinstance(server, str) else server
+        if inspect.iscoroutinefunction(getattr(server, "execute_command", None)):
+            raise ConfigurationError("this is a redis.asyncio client: give a redis.Redis or RedisCluster, or a URL")
+        self.client: Any = client_of(server) if isinstance(server, str) else server
         self._url = server if isinstance(server, str) else None
         self._prefix, self._import, self._export = prefix, _template(import_key), _template(export_key)
         self._templates = (import_key, export_key)
@@ -142,7 +145,7 @@ class RedisStore:
         subscriber = self._subscriber()
         while subscriber.alive(key.digest):
             left = end - time.monotonic()
-            if left <= 0 or subscriber.wait(key.digest, min(left, 1.0)):
+            if left <= 0 or subscriber.wait(key.digest, min(left, 0.25)):
                 return
         while True:
             left = end - time.monotonic()
@@ -223,38 +226,11 @@ class RedisStore:
         try:
             return command()
         except (RedisError, OSError, UnicodeDecodeError) as error:
-            raise StoreError(f"the Redis store: {_says(error)}") from None
+            raise StoreError(f"the Redis store: {says(error)}") from None
 
 
 def _remade(url: str, prefix: str, import_key: Template | None, export_key: Template | None) -> RedisStore:
     return RedisStore(url, prefix=prefix, import_key=import_key, export_key=export_key)
-
-
-_WORDS = {
-    "WRONGTYPE": "a key of ours holds another type; it was left alone: choose another prefix, or delete the key",
-    "OOM": "it is out of memory and writes nothing: raise maxmemory; never evict these keys (noeviction)",
-    "READONLY": "this is a read-only replica: connect to the primary",
-    "MISCONF": "it cannot save to disk and refuses to write: see its log",
-    "NOPERM": "its ACL forbids the commands or the keys: allow hash commands, eval and the key prefix",
-    "NOAUTH": "it wants a password: put it into the URL",
-    "WRONGPASS": "it refuses the user name or the password",
-    "LOADING": "it is still loading its data",
-}
-
-
-def _says(error: Exception) -> str:
-    """What is wrong in plain words; an error's own message may quote the URL."""
-    said = str(error)
-    for word, words in _WORDS.items():
-        if said.startswith(word) or f" {word} " in said[:200]:
-            return words
-    kind = type(error).__name__
-    for word, words in (("OutOfMemory", "OOM"), ("ReadOnly", "READONLY"), ("NoPermission", "NOPERM")):
-        if kind.startswith(word):
-            return _WORDS[words]
-    if kind.startswith("Auth"):
-        return _WORDS["WRONGPASS"]
-    return f"it cannot be reached or does not answer in time ({kind})"
 
 
 def _template(value: Template | None) -> Callable[[str], str] | None:

@@ -1,4 +1,4 @@
-"""Clients of Redis and Valkey, with timeouts; and whether they talk in clear."""
+"""A redis client from a URL, with timeouts; and what its errors mean, in plain words."""
 
 from __future__ import annotations
 
@@ -17,7 +17,34 @@ from ..rules.origins import is_loopback
 _redis: Any = redis  # half of it is untyped
 
 
-def connect(url: str) -> Any:
+_WORDS = {
+    "WRONGTYPE": "a key of ours holds another type; it was left alone: choose another prefix, or delete the key",
+    "OOM": "it is out of memory and writes nothing: raise maxmemory; never evict these keys (noeviction)",
+    "READONLY": "this is a read-only replica: connect to the primary",
+    "MISCONF": "it cannot save to disk and refuses to write: see its log",
+    "NOPERM": "its ACL forbids the commands or the keys: allow hash commands, eval and the key prefix",
+    "NOAUTH": "it wants a password: put it into the URL",
+    "WRONGPASS": "it refuses the user name or the password",
+    "LOADING": "it is still loading its data",
+}
+
+
+def says(error: Exception) -> str:
+    """What is wrong in plain words; an error's own message may quote the URL."""
+    said = str(error)
+    for word, words in _WORDS.items():
+        if said.startswith(word) or f" {word} " in said[:200]:
+            return words
+    kind = type(error).__name__
+    for word, words in (("OutOfMemory", "OOM"), ("ReadOnly", "READONLY"), ("NoPermission", "NOPERM")):
+        if kind.startswith(word):
+            return _WORDS[words]
+    if kind.startswith("Auth"):
+        return _WORDS["WRONGPASS"]
+    return f"it cannot be reached or does not answer in time ({kind})"
+
+
+def client_of(url: str) -> Any:
     """A client with timeouts: redis-py's own defaults block for a minute on a black hole.
 
     A lost connection is tried once more; a timeout is not, since the next answer would be as late.

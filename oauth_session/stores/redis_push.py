@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import socket
 import threading
 import time
 import weakref
@@ -17,9 +18,12 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
+from ..forks import LISTENS, hush_before
+from ..policy import FRESHNESS
+
 SHARDS = 1024
 PING = 1.0  # seconds between two pings
-SILENCE = 2.5  # seconds without any sign of life, after which it is dead
+SILENCE = FRESHNESS / 2  # seconds without any sign of life, after which it is dead
 START = 0.5  # seconds that a connection may take until it answers, at the start or after it was lost
 RETRY = 0.3  # seconds between two connections: well below the rest of a record that was brought back
 
@@ -39,32 +43,60 @@ class Subscriber:
 
     def __init__(self, client: Any, prefix: str) -> None:
         self._client, self._prefix = client, prefix
-        self._lock = threading.Lock()  # guards _watchers, _wanted and _thread
+        self._lock = threading.RLock()  # guards _watchers, _wanted and _thread; a signal handler may fork
         self._watchers: dict[str, list[weakref.WeakMethod[Callable[[str], None]]]] = {}
         self._counts: dict[str, int] = {}  # digest -> how often it was told
         self._looked: dict[str, int] = {}  # digest -> that number when the grant was last looked at
         self._told = threading.Condition()
         self._wanted: set[str] = set()
         self._thread: threading.Thread | None = None
+        self._hushed = threading.Event()  # the present thread's; set, it ends
+        self._pubsub: Any = None
         self._started = self._heard = 0.0
         self._subscribed: frozenset[str] = frozenset()
+        hush_before(self)
 
     def watch(self, digest: str, told: Callable[[str], None]) -> None:
         """Call the bound method `told` with the revision after each commit of this grant, for as long as its object lives."""
         with self._lock:
             self._watchers.setdefault(digest, []).append(weakref.WeakMethod(told))
             self._wanted.add(shard_of(self._prefix, digest))
-            if self._thread is None:
-                self._started = time.monotonic()
-                self._thread = threading.Thread(target=self._listen, name="oauth-session-push", daemon=True)
-                self._thread.start()
+        self._listens()
+
+    def _listens(self) -> None:
+        """Start the thread, for the first watcher and after a fork."""
+        if self._thread is None and self._watchers:
+            with self._lock:
+                if self._thread is None and self._watchers:
+                    self._started, self._hushed = time.monotonic(), threading.Event()
+                    self._wanted |= {shard_of(self._prefix, digest) for digest in self._watchers}
+                    self._thread = threading.Thread(
+                        target=self._listen, args=(self._hushed,), name=LISTENS, daemon=True
+                    )
+                    self._thread.start()
+
+    def hush(self) -> None:
+        """Before a fork: let the thread end, at once, and idle connections; whoever needs them next opens others."""
+        with self._lock:
+            self._thread, self._heard, self._subscribed = None, 0.0, frozenset()
+        self._hushed.set()
+        sock = getattr(getattr(self._pubsub, "connection", None), "_sock", None)
+        if sock is not None:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)  # wakes it
+        nodes = self._client.get_nodes() if hasattr(self._client, "get_nodes") else [self._client]
+        for client in (getattr(node, "redis_connection", node) for node in nodes):
+            if client is not None:
+                client.connection_pool.disconnect(inuse_connections=False)
 
     def alive(self, digest: str) -> bool:
         """Whether a commit of this grant would be told: subscribed, and the connection has answered lately."""
+        self._listens()
         return time.monotonic() - self._heard < SILENCE and shard_of(self._prefix, digest) in self._subscribed
 
     def hears(self) -> bool:
         """Whether the connection has answered lately; after its start, or while it is made anew, it is given a moment."""
+        self._listens()
         with self._told:
             return self._told.wait_for(
                 lambda: time.monotonic() - self._heard < SILENCE, max(0.0, self._started + START - time.monotonic())
@@ -85,36 +117,41 @@ class Subscriber:
         with self._lock:
             self._watchers.clear()
 
-    def _listen(self) -> None:
-        while self._still_wanted():
-            with contextlib.suppress(RedisError, OSError, ValueError), self._pubsub() as pubsub:
-                self._follow(pubsub)
+    def _listen(self, hushed: threading.Event) -> None:
+        while not hushed.is_set() and self._still_wanted():
+            with contextlib.suppress(RedisError, OSError, ValueError), self._connect() as pubsub:
+                self._pubsub = pubsub
+                self._follow(pubsub, hushed)
+            if hushed.is_set() or not self._still_wanted():
+                return
             self._subscribed = frozenset()
-            time.sleep(RETRY)
+            hushed.wait(RETRY)
             if self._heard:  # not where it was refused from the first, as by an ACL
                 self._started = time.monotonic()
 
-    def _pubsub(self) -> Any:
+    def _connect(self) -> Any:
         """In a Cluster any node tells what is published at another; by itself redis-py would insist on one that may be dead."""
         nodes = self._client.get_primaries() if hasattr(self._client, "get_primaries") else ()
         return self._client.pubsub(node=random.choice(nodes)) if nodes else self._client.pubsub()
 
-    def _follow(self, pubsub: Any) -> None:
+    def _follow(self, pubsub: Any, hushed: threading.Event) -> None:
         subscribed: set[str] = set()
-        pinged = time.monotonic()
-        while self._still_wanted():
+        began = pinged = time.monotonic()
+        while not hushed.is_set() and self._still_wanted():
             fresh = self._wanted - subscribed
             if fresh:
                 pubsub.subscribe(*fresh)
                 subscribed |= fresh
             message = pubsub.get_message(timeout=0.2 if subscribed != self._subscribed else PING / 2)
+            if hushed.is_set():
+                return
             now = time.monotonic()
             if message is not None:
                 self._hear(message)
                 with self._told:
                     self._heard = now
                     self._told.notify_all()
-            elif now - self._heard > SILENCE and self._subscribed:
+            elif now - max(self._heard, began) > SILENCE:  # also where not even the first answer comes
                 return
             if now - pinged >= PING and subscribed:
                 pubsub.ping()
@@ -141,7 +178,7 @@ class Subscriber:
                 told(revision)
 
     def _still_wanted(self) -> bool:
-        """Forget watchers that are gone; without any, the thread ends."""
+        """Forget watchers that are gone; without any, the thread ends, and whoever watches next starts another."""
         with self._lock:
             for digest, watchers in list(self._watchers.items()):
                 watchers[:] = [watcher for watcher in watchers if watcher() is not None]
@@ -149,10 +186,12 @@ class Subscriber:
                     del self._watchers[digest]
                     for known in (self._counts, self._looked):
                         known.pop(digest, None)
+            if self._thread is not threading.current_thread():
+                return False
             if self._watchers:
                 return True
             self._wanted.clear()
-            self._thread = None
+            self._thread, self._subscribed = None, frozenset()
             return False
 
 

@@ -7,7 +7,7 @@ import sqlite3
 import stat
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from ..policy import STORE_TIMEOUT
 from .values import GrantKey, Snapshot, Swapped
 
 SCHEMA = 1
-_POLL_FIRST, _POLL_MOST = 0.002, 0.02  # seconds; a look at data_version costs about 5 microseconds
+_POLL_FIRST, _POLL_MOST = 0.002, 0.01  # seconds; a look at data_version costs about 5 microseconds
 _POOL_MOST = 8  # idle connections that are kept
 
 
@@ -111,6 +111,13 @@ class SQLiteStore:
         if self._pid == os.getpid():
             for connection in idle:
                 connection.close()
+
+    def __del__(self) -> None:
+        with suppress(Exception):  # half made, or the interpreter is ending
+            if self._pid == os.getpid():
+                self.close()
+            else:
+                _inherited.extend(self._idle)
 
     def _load(self, connection: sqlite3.Connection, key: GrantKey) -> Snapshot:
         row = connection.execute("SELECT revision, record FROM grants WHERE digest = ?", (key.digest,)).fetchone()

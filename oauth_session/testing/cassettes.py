@@ -1,9 +1,4 @@
-"""Recordings of HTTP without secrets: hooks for vcrpy, and for whatever else records requests and responses.
-
-.. code-block:: python
-
-    vcr.VCR(before_record_request=clean_request, before_record_response=clean_response)
-"""
+"""For tests that record traffic with vcrpy: no token gets into a cassette."""
 
 from __future__ import annotations
 
@@ -13,29 +8,27 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-from ..redaction import REDACTED, SECRET_NAMES, QueryFilter
+from ..redaction import SECRET_NAMES, QueryFilter
 
+SCRUBBED = "scrubbed"
 SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie", "dpop", "x-api-key"})
 _filter = QueryFilter()
 _FORM = re.compile(r"[^\s=&{}<>]+=[^\s&{}<>]*(?:&[^\s=&{}<>]+=[^\s&{}<>]*)*")
 
 
-def clean_request(request: Any) -> Any:
-    """A request of vcrpy, before it is recorded."""
-    request.uri = _url(request.uri)
-    request.headers = _headers(request.headers)
-    if request.body:
-        request.body = clean_body(request.body)
-    return request
+def cassette_filters() -> dict[str, Any]:
+    """Arguments for ``vcr.VCR`` that take tokens and client secrets out of what is recorded and compared::
 
+        vcr.VCR(**cassette_filters()).use_cassette("me.yaml")
 
-def clean_response(response: Any) -> Any:
-    """A response of vcrpy (a mapping), before it is recorded; the caller's own is left as it is."""
-    headers = _headers(response["headers"])
-    body = response.get("body") or {}
-    if body.get("string"):
-        body = {**body, "string": clean_body(body["string"])}
-    return {**response, "headers": headers, "body": body}
+    The token endpoint's connections are our own and not vcrpy's to see: with ``token_session=requests.Session()`` its
+    exchanges are recorded too, and played back with tokens that read ``scrubbed-access_token``.
+    """
+    return {
+        "decode_compressed_response": True,
+        "before_record_request": _request,
+        "before_record_response": _response,
+    }
 
 
 def clean_body(body: Any) -> Any:
@@ -50,22 +43,45 @@ def clean_body(body: Any) -> Any:
     return cleaned.encode() if isinstance(body, bytes) else cleaned
 
 
+def _request(request: Any) -> Any:
+    request.uri = _url(request.uri)
+    request.headers = _headers(request.headers)
+    if request.body:
+        request.body = clean_body(request.body)
+    return request
+
+
+def _response(response: dict[str, Any]) -> dict[str, Any]:
+    headers, body = _headers(response["headers"]), response.get("body") or {}
+    before = body.get("string")
+    after = clean_body(before)
+    if after != before:
+        length = [str(len(after if isinstance(after, bytes) else after.encode()))]
+        headers = {name: length if name.lower() == "content-length" else value for name, value in headers.items()}
+    return response | {"headers": headers, "body": {**body, "string": after} if body else body}
+
+
 def _clean_text(text: str) -> str:
     try:
         data = json.loads(text)
     except (ValueError, RecursionError):
         data = None
     if isinstance(data, dict | list):
-        return json.dumps(_members(data))
+        cleaned = _members(data)
+        return text if cleaned == data else json.dumps(cleaned)
     if not _FORM.fullmatch(text.strip()):
         return _filter.clean(text)
     fields = parse_qsl(text.strip(), keep_blank_values=True)
-    return urlencode([(name, REDACTED if name.lower() in SECRET_NAMES else value) for name, value in fields])
+    cleaned = [(name, _instead(name) if name.lower() in SECRET_NAMES else value) for name, value in fields]
+    return text if cleaned == fields else urlencode(cleaned)
 
 
 def _members(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {k: REDACTED if k.lower() in SECRET_NAMES and v is not None else _members(v) for k, v in value.items()}
+        return {
+            name: _instead(name) if name.lower() in SECRET_NAMES and isinstance(item, str) else _members(item)
+            for name, item in value.items()
+        }
     if isinstance(value, list):
         return [_members(item) for item in value]
     return _filter.clean(value) if isinstance(value, str) else value
@@ -75,7 +91,7 @@ def _headers(headers: Mapping[str, Any]) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for name, value in headers.items():
         if name.lower() in SECRET_HEADERS:
-            out[name] = [REDACTED] if isinstance(value, list) else REDACTED
+            out[name] = [SCRUBBED] if isinstance(value, list) else SCRUBBED
         elif name.lower() == "location":
             out[name] = [_url(one) for one in value] if isinstance(value, list) else _url(value)
         else:
@@ -85,3 +101,7 @@ def _headers(headers: Mapping[str, Any]) -> dict[str, Any]:
 
 def _url(url: str) -> str:
     return re.sub(r"(//)[^/@\s]*@", r"\1", _filter.clean(url), count=1)
+
+
+def _instead(name: str) -> str:
+    return f"{SCRUBBED}-{name}"

@@ -12,7 +12,6 @@ from typing import Any
 
 from oauth_session.errors import ConfigurationError, RecordForged, RecordSealed, StoreError
 from oauth_session.redaction import QueryFilter
-from oauth_session.registration import _inherited, pair_of
 from oauth_session.rules import record_json
 from oauth_session.rules.challenges import parse_challenges
 from oauth_session.rules.detection import Detection
@@ -21,6 +20,7 @@ from oauth_session.rules.origins import Guard, origin_of
 from oauth_session.rules.record import Pair
 from oauth_session.rules.token_response import Granted, read_token_response, scrub
 from oauth_session.sealing import KeyRing, _read, new
+from oauth_session.seeds import _inherited, pair_of
 from oauth_session.testing.cassettes import clean_body
 from oauth_session.tokens import is_sendable
 

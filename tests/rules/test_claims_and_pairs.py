@@ -158,3 +158,25 @@ def test_a_machine_that_sleeps_before_the_claims_reply_has_lost_it(monkeypatch: 
     asked = driver._clocks()
     wall[0] += 60
     assert not driver._Lease(Seen(change.claim(RECORD, "me", NOW), "r1", NOW), asked).holds()
+
+
+def test_a_late_success_brings_a_dead_grant_back() -> None:
+    """Law 8: the earlier pair of two is confirmed dead when the answer with the later one comes; that one is alive."""
+    first = change.claim(RECORD, "first", NOW)
+    second = change.claim(first, "second", NOW + 6)
+    done = change.commit(second, "second", second, Pair("at-2", "rt-2", date=NOW + 9), None, NOW + 10)
+    assert done is not None
+    late = Pair("at-3", "rt-3", date=NOW + 8)
+    again = change.commit(replace(done, state="dead"), "first", first, late, None, NOW + 60)
+    assert again is not None
+    assert (again.state, again.pair, again.generation) == ("live", late, 2)
+
+
+def test_a_lost_logout_is_brought_back() -> None:
+    """Law 11: who knows of a logout that the store has lost writes it there again, over no record and over an older one."""
+    out = lineage.end(RECORD, "logged_out")
+    for there in (None, RECORD):
+        healed = lineage.heal(there, out, NOW, 0.0, 1.0)
+        assert healed is not None
+        assert (healed.state, healed.generation) == ("logged_out", 1)
+    assert lineage.heal(replace(RECORD, lineage="another login"), out, NOW, 0.0, 1.0) is None

@@ -24,12 +24,13 @@ import oauth_session.stores.redis_client as redis_client_room
 from oauth_session import OAuthClient, OAuthSession, OAuthSessionError, RefreshPolicy, Token, endpoint, redaction
 from oauth_session.errors import StoreError
 from oauth_session.held import Held
-from oauth_session.registration import Registration, _inherited
+from oauth_session.registration import Registration
 from oauth_session.rules import record_json, token_response
 from oauth_session.rules.record import Pair, Record
 from oauth_session.rules.token_request import TokenRequest, authenticate, refresh_request
 from oauth_session.rules.token_response import Denied, Granted, read_token_response
 from oauth_session.sealing import KeyRing, Sealer, new
+from oauth_session.seeds import _inherited
 from oauth_session.stores import MemoryStore, RedisStore, SQLiteStore
 from oauth_session.testing import FakeProvider, cassettes
 
@@ -242,7 +243,7 @@ def part_sealed(provider: FakeProvider, url: str, folder: Path) -> Shown:
 
 def part_cassettes(provider: FakeProvider, url: str, folder: Path) -> Shown:
     """What vcrpy records of an API call with a token, and of a token request."""
-    recorder = vcr.VCR(before_record_request=cassettes.clean_request, before_record_response=cassettes.clean_response)
+    recorder = vcr.VCR(**cassettes.cassette_filters())
     token = provider.issue()
     form = {"grant_type": "refresh_token", "refresh_token": token["refresh_token"]}
     form |= {"client_id": provider.client_id, "client_secret": provider.client_secret}
@@ -303,14 +304,14 @@ TAKEN_OUT: dict[str, tuple[str, Callable[[Patch], Any]]] = {
     "a network's error": ("part_errors", lambda p: p.setattr(endpoint, "_reason", str)),
     "a Redis URL": (
         "part_stores",
-        lambda p: p.setattr(redis_room, "connect", lambda url: redis_client_room._redis.Redis.from_url(url)),
+        lambda p: p.setattr(redis_room, "client_of", lambda url: redis_client_room._redis.Redis.from_url(url)),
     ),
     "what SQLite says": ("part_stores", lambda p: p.setattr(SQLiteStore, "_error", _raw_error)),
     "a damaged record": ("part_stores", lambda p: p.setattr(record_json, "_parsed", json.loads)),
     "encryption": ("part_sealed", lambda p: _unsealed(p)),
     "keyed names": ("part_sealed", lambda p: p.setattr(KeyRing, "digest", lambda ring, name: name)),
-    "requests on a cassette": ("part_cassettes", lambda p: p.setattr(cassettes, "clean_request", lambda r: r)),
-    "responses on a cassette": ("part_cassettes", lambda p: p.setattr(cassettes, "clean_response", lambda r: r)),
+    "requests on a cassette": ("part_cassettes", lambda p: p.setattr(cassettes, "_request", lambda r: r)),
+    "responses on a cassette": ("part_cassettes", lambda p: p.setattr(cassettes, "_response", lambda r: r)),
     "headers on a cassette": ("part_cassettes", lambda p: p.setattr(cassettes, "_headers", dict)),
     "the URL on a cassette": ("part_cassettes", lambda p: p.setattr(cassettes, "_url", lambda url: url)),
 }

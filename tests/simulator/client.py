@@ -71,7 +71,7 @@ class Client(Process):
         self.ledger = _Ledger()
         self._memory = Memory(self.ledger, self.world.rules, True)  # type: ignore[arg-type]
         self._proven = -1
-        self.parted_until = self.failed_at = self._not_early_before = 0.0
+        self.parted_until = self._not_early_before = 0.0
 
     @property
     def held(self) -> Held | None:
@@ -165,6 +165,7 @@ class Client(Process):
         memory = self._memory
         ticket = next(memory._tickets)
         seen = yield from self.load()
+        self.spoke_at = self.world.now
         known, held = memory.record, memory.held
         healed = lineage.heal(seen.record, known, seen.now, held.age() if held else 0.0, self.world.rest)
         if healed is not None:
@@ -273,7 +274,9 @@ class Client(Process):
         world = self.world
         match effect:
             case Load():
-                return (yield from self.load())
+                seen = yield from self.load()
+                self.spoke_at = world.now
+                return seen
             case Swap(revision, record):
                 flight.asked = driver._clocks()
                 return (yield from self.swap(revision, record))
@@ -316,7 +319,7 @@ class Client(Process):
         if self.frozen > world.now:
             yield world.now
         assert exchange.answer is not None
-        return Posted(exchange.answer, seen._replace(now=lease.now()), "cut")
+        return Posted(exchange.answer, seen._replace(now=max(seen.now, lease.now())), "cut")
 
     def _beat(self, seen: Seen, exchange: Exchange) -> Generator[float, None, Seen]:
         """As `driver._beat`."""

@@ -50,12 +50,12 @@ class Laws:
         self.unmoved = 0.0  # until when there is no reason for another early refresh
         self.on_wire: dict[str, list[Exchange]] = {}  # by refresh token
         self.claims: Counter[str] = Counter()  # by refresh token
+        self.reused: list[tuple[int | None, str]] = []  # (family, refresh token) of each incident at the provider
         self.minted: dict[str, list[Exchange]] = {}
         self.presented: dict[str, int] = {}  # refresh token -> how often, forced ones apart
         self.stored: set[str] = set()  # access tokens that the store has had
         self.family: int | None = None  # of the login that the store knows last
         self.revoked: int | None = None  # the family that the provider has revoked before it began
-        self.longest = 0.0
         self.resting = (0.0, 0.0)  # since and until when the record rests
         self.over: set[tuple[str, str]] = set()  # (client, a lineage that it knows to be over)
         self.outcomes: list[str] = []
@@ -82,6 +82,12 @@ class Laws:
             if known:
                 self._brought(world, client, new)
             return
+        if new.lineage != old.lineage and old.state == "live":
+            raise Violation("I5", "another login was replaced")
+        if (old.state, new.state) == ("dead", "live") and new.pair.refresh_token == old.pair.refresh_token:
+            raise Violation("I5", "a dead grant was started again from the token that it died with")
+        if new.spare and new.spare.access_token == new.pair.access_token:
+            raise Violation("I9", "the spare is the pair itself")
         if old.state in ("logged_out", "revoked"):
             if new != old and new.state == "live":
                 raise Violation("I5", f"a {old.state} grant came back")
@@ -97,9 +103,11 @@ class Laws:
         if new.state == "dead" and old.state != "dead":
             self._died(world, exchange, old, new)
 
-    def forgot(self, world: World) -> None:
+    def forgot(self, world: World, dropped: Record | None) -> None:
         """The store is back at an earlier record, or at none."""
         record = world.store.record
+        if dropped and (record is None or record.generation < dropped.generation):
+            world.facts["commit_lost"] += 1
         self.quiet_until = self.unmoved = 0.0
         self.dead_calls = 0
         self.resting = (0.0, 0.0)
@@ -131,14 +139,9 @@ class Laws:
         self.dead_calls = 0  # another pair, another try: a late success may be all that is left
         family = world.model.family_of(new.pair.refresh_token or "")
         if new.lineage != old.lineage:
-            if old.state != "dead":
-                raise Violation("I5", "a seed replaced a live record")
             self.family = family
-        elif family != self.family:
+        elif family != self.family and new.state == "live":
             raise Violation("I5", "a late answer landed on another login")
-        same = new.spare and new.spare.access_token == new.pair.access_token
-        if same and world.setting.grace != "same_pair":
-            raise Violation("I9", "the spare is the pair itself")
         if new.spare and new.spare.date and new.pair.date and new.spare.date > new.pair.date:
             raise Violation("I9", "the earlier of two successes became current")
 
@@ -151,8 +154,8 @@ class Laws:
                 exchange.committed = True
         elif isinstance(answer, Denied) and not exchange.told:
             exchange.told = True
-            if answer.kind is not DenialKind.TRANSIENT:
-                return
+            if answer.kind is not DenialKind.TRANSIENT or exchange.client.slept != exchange.slept:
+                return  # a machine that slept counts the back-off from before its sleep: one call too early at most
             if (old.lineage, old.generation) != (exchange.origin.lineage, exchange.origin.generation):
                 return  # there is a newer pair, with a back-off of its own
             self.quiet_since = world.now
@@ -169,9 +172,12 @@ class Laws:
 
     # -- the provider
 
-    def sending(self, world: World, exchange: Exchange) -> None:
+    def passing(self, exchange: Exchange) -> None:
+        """The gate: from here on, the process cannot stop it."""
         if exchange.overtaken:
             raise Violation("I12", "a POST of a refresh token that is known to be spent")
+
+    def sending(self, world: World, exchange: Exchange) -> None:
         since, until = self.resting
         if since < exchange.claimed_at < until and not exchange.ask.force:
             raise Violation("I14", f"a POST of a record that rests for another {until - world.now:.2f} s")
@@ -191,11 +197,11 @@ class Laws:
         overtaken = record is not None and record.generation > exchange.origin.generation
         if others or overtaken:
             forgot_at = world.store.forgot_at
-            cut = [max(e.client.failed_at, forgot_at) >= e.claimed_at for e in self.on_wire[token]]
-            if any(cut):
-                world.facts["ousted"] += 1
+            for each in self.on_wire[token]:
+                if max(each.client.failed_at, forgot_at) >= each.claimed_at:
+                    each.blame("ousted")
         if token in self.minted and not overtaken and not others and world.store.forgot_at:
-            world.facts["rolled_back"] += 1  # the store has forgotten what this refresh token brought
+            exchange.blame("rolled_back")  # the store has forgotten what this refresh token brought
             if any(_could_have_spoken(world, client, exchange) for client in world.clients):
                 raise Violation("I16", "a POST from a record that the store was set back to, past a newer holder")
         if overtaken:
@@ -203,7 +209,8 @@ class Laws:
         if times > 1 and not world.impaired and world.setting.start != "dead":
             raise Violation("I1", "a refresh token was presented twice")
         forgets = world.facts["forgot"] + world.facts["wiped"]
-        if times > 2 + forgets and not world.setting.reuse_grace and not world.facts["late_write"]:
+        late = any("late_write" in each.blamed for each in self.on_wire[token])
+        if times > 2 + forgets and not world.setting.reuse_grace and not late:
             raise Violation("I11", "a refresh token was presented three times")
         if record is None or record.state != "live":
             return
@@ -222,6 +229,9 @@ class Laws:
             self.minted.setdefault(exchange.refresh_token, []).append(exchange)
         else:
             self.presented[exchange.refresh_token] = -NEVER_MIND
+        family = world.model.family_of(exchange.refresh_token)
+        if world.model.reuse_incidents > len(self.reused):
+            self.reused.append((family, exchange.refresh_token))
 
     # -- the callers
 
@@ -234,7 +244,6 @@ class Laws:
 
     def ended(self, world: World, client: Process, flight: Flight, ending: Ending, started: float) -> None:
         took = world.now - started
-        self.longest = max(self.longest, took)
         if took > 90 + 70 * world.faults:
             raise Violation("I3", f"a renewal took {took:.0f} s")
         record = ending.seen.record if ending.seen else None
@@ -250,6 +259,8 @@ class Laws:
     def finished(self, world: World) -> None:
         """All is over, and the last client has tried to get a token in peace."""
         record, facts = world.store.record, world.facts
+        if record is None and any(client.memory for client in world.clients):
+            raise Violation("I16", "the store was wiped, and who held the pair did not bring it back")
         if record is None or record.state in ("logged_out", "revoked"):
             return
         if record_json.load(record_json.dump(record), "g") != record:
@@ -265,26 +276,20 @@ class Laws:
             return
         if usable(world, record) and record.state == "live":
             return
-        if facts["lag"] > 1 or facts["rolled_back"]:
+        family = model.family_of(record.pair.refresh_token or "")
+        again = next((token for of, token in self.reused if of == family), None)  # what the provider has revoked it for
+        excused = facts["lag"] > 1 and record.state == "dead" and usable(world, record)
+        if again is not None and setting.grace in ("none", "until_used"):
+            excused |= any(each.blamed for each in self.on_wire[again])
+        if setting.grace in ("until_used", "newest_only") and (facts["overtaken"] or facts["commit_lost"]):
+            excused = True  # these graces end with the success of another, or end what another got
+        died = any(len(several) > 1 and several[-1].lost for several in self.minted.values())
+        if setting.grace == "newest_only" and died:
             excused = True
-        elif setting.grace == "none":
-            excused = bool(facts["lost_by_holder"] or facts["late_write"] or (facts["ousted"]))
-        else:
-            excused = bool(facts["late_write"])
-            if setting.grace in ("until_used", "newest_only") and facts["overtaken"]:
-                excused = True  # these graces end with the success of another, or end what another got
-            died = any(len(several) > 1 and several[-1].lost for several in self.minted.values())
-            if setting.grace == "newest_only" and died:
-                excused = True
-            if setting.grace == "until_used" and facts["unpersisted"]:
-                excused = True  # law 10: what was used before it was stored has ended this grace
+        if setting.grace == "until_used" and facts["unpersisted"]:
+            excused = True  # law 10: what was used before it was stored has ended this grace
         if not excused:
             raise Violation("I2", f"the grant is lost ({record.state}); {dict(facts)}")
-
-
-def owner(claim: str) -> str:
-    """Each claim has the name of its renewal, and a number."""
-    return claim.partition(".")[0]
 
 
 def usable(world: World, record: Record) -> bool:
@@ -300,10 +305,10 @@ def _buys(world: World, token: str) -> bool:
 
 
 def _could_have_spoken(world: World, client: Process, exchange: Exchange) -> bool:
-    """Whether a process that holds a newer pair has looked at the store since this was lost, and before it was claimed."""
+    """Whether a process that holds a newer pair has looked at the store since that was lost, and before this was claimed."""
     record, lost_at = client.memory, world.store.forgot_at
     newer = record and record.lineage == exchange.origin.lineage and record.generation > exchange.origin.generation
-    heard = lost_at < client.looked_at < exchange.claimed_at - 0.1 and client.failed_at < lost_at
+    heard = lost_at < client.spoke_at < exchange.claimed_at - 0.1 and client.failed_at < lost_at
     return bool(newer and heard and client.frozen < lost_at)
 
 

@@ -16,7 +16,7 @@ from oauth_session.driver import _Lease
 from oauth_session.errors import StoreError
 from oauth_session.rules import lineage, protocol
 from oauth_session.rules import record as change
-from oauth_session.rules.effects import Announce, Ask, Effect, Ending, Load, Outcome, Post, Seen, Swap, Terms
+from oauth_session.rules.effects import Announce, Ask, Bring, Effect, Ending, Load, Outcome, Post, Seen, Swap, Terms
 from oauth_session.rules.protocol import Decision, Renewal
 from oauth_session.rules.record import Pair, Record
 from oauth_session.rules.token_response import Granted
@@ -60,8 +60,10 @@ def commits_anything(record: Record, by: str, origin: Record, *rest: Any) -> Rec
     return commit(record, by, replace(origin, generation=record.generation), *rest)
 
 
-def forgets_who_committed(record: Record, *rest: Any) -> Record | None:
-    return commit(replace(record, committed=""), *rest)
+def takes_its_own_for_a_rivals(record: Record, by: str, origin: Record, pair: Pair, *rest: Any) -> Record | None:
+    if record.committed == by and record.lineage == origin.lineage and record.spare is None:
+        return replace(record, spare=pair)
+    return commit(record, by, origin, pair, *rest)
 
 
 def ignores_lineage(record: Record, by: str, origin: Record, *rest: Any) -> Record | None:
@@ -80,6 +82,11 @@ def keeps_no_spare(record: Record, *rest: Any) -> Record | None:
 
 def earlier_wins(mine: Pair, theirs: Pair) -> bool:
     return (mine.date or 0.0, mine.attempt) < (theirs.date or 0.0, theirs.attempt)
+
+
+def leaves_the_dead(record: Record, *rest: Any) -> Record | None:
+    done = commit(record, *rest)
+    return replace(record, spare=done.pair) if done and record.state == "dead" else done
 
 
 def notes_no_attempt(record: Record, by: str, now: float) -> Record:
@@ -119,9 +126,12 @@ def sees_no_claim(record: Record, now: float, ask: Ask, terms: Terms) -> Decisio
     return decide(replace(record, claim=None), now, ask, terms)
 
 
+admit = protocol._admit
+
+
 def takes_any_seed(record: Record | None, seeds: Sequence[Pair], now: float, terms: Terms) -> Record | None:
     for pair in seeds:
-        return lineage.reseed(record, pair) if record else lineage.begin("g", "c", pair.fingerprint(), pair)
+        return lineage.reseed(record, pair) if record else admit(record, seeds, now, terms)
     return record
 
 
@@ -138,13 +148,13 @@ def never_settled(*given: Any) -> Record:
 
 def seeds_first(ask: Ask, terms: Terms) -> Renewal:
     """A process that starts from its seed, whatever the store has."""
-    inner, looked = renewal(ask, terms), False
+    inner, looked = renewal(ask, terms), terms.known is not None
     reply: Any = None
     while True:
         try:
             effect = inner.send(reply)
             reply = yield effect
-            if isinstance(effect, Load) and not looked:
+            if isinstance(effect, Load) and not looked and (yield Bring(reply.now)):
                 looked, reply = True, reply._replace(record=None)
         except StopIteration as stop:
             ending: Ending = stop.value
@@ -168,11 +178,13 @@ def claims_without_store(ask: Ask, terms: Terms) -> Renewal:
         failed = None
         try:
             reply = yield effect
-            seen = reply if isinstance(reply, Seen) else seen
+            seen = reply if isinstance(reply, Seen) else reply[1] if isinstance(reply, tuple) else seen
         except StoreError as error:
-            mine = isinstance(effect, Swap) and effect.record.claim and effect.record.claim.by == terms.me
-            reply = (True, seen._replace(record=effect.record)) if mine and isinstance(effect, Swap) else None
-            failed = None if mine else error
+            claim = effect.record.claim if isinstance(effect, Swap) else None
+            if isinstance(effect, Swap) and claim and claim.by.startswith(terms.me):
+                reply = True, seen._replace(record=effect.record)
+            else:
+                failed = error
 
 
 def uses_before_it_stores(ask: Ask, terms: Terms) -> Renewal:
@@ -207,13 +219,19 @@ def never_heals(*given: Any) -> None:
     return None
 
 
+def forgets_a_logout(record: Record | None, known: Record | None, *rest: Any) -> Record | None:
+    return heal(record, None if known and known.state == "logged_out" else known, *rest)
+
+
 def heals_a_logout(record: Record | None, known: Record | None, *rest: Any) -> Record | None:
     live = record and replace(record, state="live", generation=0) if record and record.state == "logged_out" else record
     return heal(live, known, *rest)
 
 
 def heals_another_lineage(record: Record | None, known: Record | None, *rest: Any) -> Record | None:
-    return heal(record and known and replace(record, lineage=known.lineage, generation=0), known, *rest)
+    if record and known and record.lineage != known.lineage:
+        record = replace(record, lineage=known.lineage, generation=0)
+    return heal(record, known, *rest)
 
 
 def heals_with_older(record: Record | None, known: Record | None, *rest: Any) -> Record | None:
@@ -273,7 +291,7 @@ _ALL = (
     Mutant(2, "no-cas", "a write does not compare", ModelStore, "swap", writes_over),
     Mutant(2, "commits-anything", "a commit does not compare generations", change, "commit", commits_anything),
     Mutant(3, "no-resend", "a repeated write is refused", ModelStore, "swap", knows_no_resend),
-    Mutant(3, "unknown-commit", "one's own commit is not recognized", change, "commit", forgets_who_committed),
+    Mutant(3, "unknown-commit", "one's own commit is not recognized", change, "commit", takes_its_own_for_a_rivals),
     Mutant(4, "open-gate", "the gate is always open", _Lease, "holds", lambda self: True),
     Mutant(4, "no-heart", "the claim's heart does not beat", policy, "HEARTBEAT", 1e6),
     Mutant(
@@ -301,6 +319,7 @@ _ALL = (
         "doubt",
         gives_the_pair_up_for_the_spare,
     ),
+    Mutant(8, "late-spare", "a late success leaves a dead grant dead", change, "commit", leaves_the_dead),
     Mutant(9, "shorter-back-off", "a loser shortens a rival's back-off", change, "release", shortens_the_back_off),
     Mutant(9, "unshared-failure", "a failure is not shared", change, "release", keeps_it_to_itself),
     Mutant(9, "unread-back-off", "the shared back-off is not read", protocol, "decide", does_not_wait),
@@ -312,6 +331,7 @@ _ALL = (
     Mutant(11, "heals-logout", "brought back over a logout", lineage, "heal", heals_a_logout),
     Mutant(11, "heals-login", "brought back over another login", lineage, "heal", heals_another_lineage),
     Mutant(11, "heals-older", "brought back although the store has newer", lineage, "heal", heals_with_older),
+    Mutant(11, "forgets-logout", "a lost logout is not brought back", lineage, "heal", forgets_a_logout),
     Mutant(11, "no-rest", "what was brought back does not rest", lineage, "heal", heals_without_rest),
     Mutant(11, "no-rest-for-seeds", "a seed does not rest", lineage, "begin", begins_without_rest),
     Mutant(

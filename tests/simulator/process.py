@@ -34,7 +34,7 @@ class Process:
 
     def __init__(self, world: World, name: str, offset: float = 0.0) -> None:
         self.world, self.name, self.offset = world, name, offset
-        self.frozen = self.parted_until = self.failed_at = self.looked_at = self.slept = 0.0
+        self.frozen = self.parted_until = self.failed_at = self.looked_at = self.spoke_at = self.slept = 0.0
         self.ledger: Any = None
         self.flight: Flight | None = None
 
@@ -110,14 +110,16 @@ class Process:
             case "reply_lost":
                 raise self._failed(what, "the reply is lost")
             case "forgot":
+                dropped = store.record
                 store.forget(world.now)
                 world.log(self.name, "THE STORE FORGETS ITS LAST WRITE")
-                world.laws.forgot(world)
+                world.laws.forgot(world, dropped)
                 world.wake_watchers()
             case "wiped":
+                dropped = store.record
                 store.wipe(world.now)
                 world.log(self.name, "THE STORE IS WIPED")
-                world.laws.forgot(world)
+                world.laws.forgot(world, dropped)
                 world.wake_watchers()
         back = span("store")
         if back or self.frozen > world.now:

@@ -25,6 +25,7 @@ class Exchange:
         committed: what it minted is in the store.
         told: its refusal is.
         overtaken: its process has seen a newer generation.
+        blamed: for what, if its refresh token is presented again; only these excuse the loss of a grant.
     """
 
     def __init__(self, world: World, client: Process, ask: Ask, seen: Seen, lease: _Lease) -> None:
@@ -34,7 +35,8 @@ class Exchange:
         self.answer: Granted | Denied | Silence | None = None
         self.gated = self.on_wire = self.processed = self.committed = self.told = False
         self.claimed_at = self.answered_at = seen.now
-        self.overtaken = False
+        self.overtaken, self.slept = False, client.slept
+        self.blamed: set[str] = set()
         self._abandoned = False
         self._waiter: Task | None = None
         self._task = world.spawn(self._run(), client)
@@ -54,6 +56,10 @@ class Exchange:
         """Whether what it brought died with its holder or on the way."""
         return not self.committed and (self._abandoned or self.answer is Silence.CUT_OFF)
 
+    def blame(self, kind: str) -> None:
+        self.blamed.add(kind)
+        self.world.facts[kind] += 1
+
     def wait(self, until: float) -> Steps:
         """For the answer, at most until then."""
         self._waiter = self.world.running
@@ -64,20 +70,20 @@ class Exchange:
         """The POST's own deadline."""
         self._abandoned = True
         if self.on_wire:
-            self.world.facts["lost_by_holder"] += 1
+            self.blame("lost_by_holder")
         self.answer = Silence.CUT_OFF if self.on_wire else Silence.NOT_SENT
 
     def holder_gone(self) -> None:
         self._abandoned = True
         if self.on_wire and not self.committed and not isinstance(self.answer, Denied):
-            self.world.facts["lost_by_holder"] += 1
+            self.blame("lost_by_holder")
 
     def holder_frozen(self) -> None:
         """Longer than the lease, while in flight or about to be written: a limit that DESIGN section 6 names."""
         if self.gated and not self.on_wire:
-            self.world.facts["late_write"] += 1
+            self.blame("late_write")
         if self.gated and not self.committed and not isinstance(self.answer, Denied):
-            self.world.facts["lost_by_holder"] += 1
+            self.blame("lost_by_holder")
 
     # -- its way
 
@@ -102,6 +108,7 @@ class Exchange:
         if not self.lease.holds():
             world.log(client.name, "POST", "stopped at the gate: the claim is lost")
             return self._finish(Silence.CLAIM_LOST)
+        world.laws.passing(self)
         self.gated = True
         kind = client.suffer(ON_WIRE)
         if client.frozen > world.now:
@@ -123,7 +130,8 @@ class Exchange:
             return
         yield world.now + world.chooser.span("wire")
         if kind == "answer_lost":
-            world.facts["lost_by_holder"] += self.processed
+            if self.processed:
+                self.blame("lost_by_holder")
             world.log(client.name, "POST", "the answer is lost")
             return self._finish(Silence.CUT_OFF)
         granted_or_denied = read_token_response(*answer)

