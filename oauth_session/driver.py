@@ -79,8 +79,7 @@ class Driver:
             try:
                 effect = renewal.throw(failed) if failed else renewal.send(reply)
             except StopIteration as stop:
-                ending: Ending = stop.value
-                return ending
+                return stop.value  # type: ignore[no-any-return]
             reply = failed = None
             try:
                 reply = self._perform(effect)
@@ -88,9 +87,7 @@ class Driver:
                 failed = error
             except _Abandoned:
                 renewal.close()
-                return Ending(
-                    Outcome.UNPERSISTED, reason="the process ended before the store was back: the pair is lost"
-                )
+                return Ending(Outcome.UNPERSISTED, reason="the process ended without the store: the pair is lost")
 
     def _perform(self, effect: Effect) -> Any:
         match effect:
@@ -108,7 +105,9 @@ class Driver:
             case Pause(seconds):
                 self._pause(seconds)
             case Announce(ending):
-                self._announce(ending)
+                assert ending.seen is not None
+                aged = time.monotonic() - self._asked[0]  # while the store kept us waiting
+                self._announce(ending._replace(seen=ending.seen._replace(now=ending.seen.now + aged)))
         return None
 
     def _pause(self, seconds: float) -> None:

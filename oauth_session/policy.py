@@ -11,7 +11,9 @@ from .errors import ConfigurationError
 
 LEASE = 5.0  # how long a silent holder keeps the claim: four missed heartbeats
 HEARTBEAT = 1.0  # the lease's fifth, so that one slow store call does not lose the claim
-FRESHNESS = 5.0  # a new login elsewhere is seen no later than this without push
+# A new login elsewhere is seen no later than this without push, and so long rests a record that was brought back. With 5,
+# calls waited up to 5.6 s after a failover, and nobody shall wait for the store for more than 5.
+FRESHNESS = 4.0
 REST = 1.0  # how long a record that was brought in is not refreshed, where newer holders are told of it
 STORE_TIMEOUT = 2.0  # a black hole costs a request no more than two of these
 BACKOFF_FIRST, BACKOFF_MOST = 1.0, 60.0

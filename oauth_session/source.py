@@ -165,7 +165,7 @@ class TokenSource:
                     continue
                 down = Ending(Outcome.STORE_DOWN, reason="a new pair is kept in memory until the store is back")
                 return Renewed(None, Outcome.STORE_DOWN, error_of(down, self.grant.grant_id))
-            if ours or (error is not None and flight.ask == ask):
+            if ours or ending.outcome is Outcome.STORE_DOWN or (error is not None and flight.ask == ask):
                 return Renewed(None if error else self._answer_to(ask), ending.outcome, error)
 
     def _too_late(self) -> Renewed:

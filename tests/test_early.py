@@ -19,16 +19,18 @@ from oauth_session.rules.record import Pair, Record
 from oauth_session.testing import FakeProvider
 
 
-def ours() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("oauth-session")]
+def threads() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name.startswith("oauth-session")}
 
 
-def quiet(patience: float = 10.0) -> bool:
+def ours(besides: set[threading.Thread]) -> list[str]:
+    """The names of the package's threads, without those that were there before."""
+    return sorted(thread.name for thread in threads() - besides)
+
+
+def quiet(besides: set[threading.Thread], patience: float = 10.0) -> bool:
     """Whether all our threads end."""
-    end = time.monotonic() + patience
-    while ours() and time.monotonic() < end:
-        time.sleep(0.02)
-    return not ours()
+    return eventually(lambda: not ours(besides), patience)
 
 
 def stale(client: OAuthClient, provider: FakeProvider, grant: str = "g") -> None:
@@ -73,7 +75,7 @@ def test_many_threads_on_a_stale_token_renew_once(
     make_oauth_provider: MakeProvider, make_client: MakeClient, store_url: str
 ) -> None:
     """The advisory window: 16 threads in two sources go on at once with what they have, and one refresh is made."""
-    provider = make_oauth_provider(token_latency=0.5)
+    provider = make_oauth_provider(token_latency=1.5)
     clients = [make_client(provider, store=store_url, on_event=lambda event, n=n: None) for n in range(2)]
     stale(clients[0], provider, provider.url)
     slowest = []
@@ -91,7 +93,7 @@ def test_many_threads_on_a_stale_token_renew_once(
     for thread in threads:
         thread.join()
     assert len(slowest) == 80
-    assert sorted(slowest)[40] < 0.4
+    assert max(slowest) < 1.2
     end = time.monotonic() + 10
     while provider.model.generations < 1 and time.monotonic() < end:
         time.sleep(0.02)
@@ -125,12 +127,13 @@ def test_background_can_be_turned_off(make_oauth_provider: MakeProvider, make_cl
 
 def test_no_early_renewal_with_a_margin_of_none(provider: FakeProvider, make_client: MakeClient) -> None:
     """RefreshPolicy(margin=None) has no advisory window at all: a token past it starts no thread."""
+    before = threads()
     client = make_client(provider, refresh=RefreshPolicy(margin=None))
     stale(client, provider)
-    assert quiet()
+    assert quiet(before)
     for _ in range(5):
         assert client.session("g").get("me").status_code == 200
-        assert ours() == []
+        assert ours(before) == []
     assert provider.model.refresh_calls == 0
 
 
@@ -138,28 +141,28 @@ def test_no_thread_lives_while_nothing_is_refreshed_or_watched(
     make_oauth_provider: MakeProvider, make_client: MakeClient, store_url: str
 ) -> None:
     """Issue of threads: none before a refresh, two during it, none after it; with push one listener while a grant is held."""
-    assert quiet()
+    before = threads()
     provider = make_oauth_provider(token_latency=0.4)
     client = make_client(provider, store=store_url)
     push = ["oauth-session-push"] if store_url.startswith("redis") else []
-    assert ours() == []
+    assert ours(before) == []
     client.put("g", {"refresh_token": provider.issue()["refresh_token"]})
-    assert ours() == push
+    assert ours(before) == push
     session = client.session("g")
     thread = threading.Thread(target=session.get, args=("me",))
     thread.start()
     time.sleep(0.2)
-    assert sorted(ours()) == sorted(["oauth-session-refresh", "oauth-session-post", *push])
+    assert ours(before) == sorted(["oauth-session-refresh", "oauth-session-post", *push])
     thread.join()
     end = time.monotonic() + 2
-    while ours() != push and time.monotonic() < end:
+    while ours(before) != push and time.monotonic() < end:
         time.sleep(0.01)
-    assert ours() == push
+    assert ours(before) == push
     assert session.get("me").status_code == 200
-    assert ours() == push
+    assert ours(before) == push
     client.close()
     del client, session
-    assert quiet()
+    assert quiet(before)
 
 
 PROGRAM = """
@@ -193,11 +196,14 @@ def test_threads_end_with_the_process(tmp_path: Path, store_url: str, how: str) 
     with subprocess.Popen(
         [sys.executable, str(program), store_url, how], stdout=subprocess.PIPE, text=True, env=env
     ) as run:
-        assert run.stdout
-        assert run.stdout.readline() == "ended\n"
-        began = time.monotonic()
-        assert run.wait(20) == 0
-        assert time.monotonic() - began < 5
+        try:
+            assert run.stdout
+            assert run.stdout.readline() == "ended\n"
+            began = time.monotonic()
+            assert run.wait(20) == 0
+            assert time.monotonic() - began < 5
+        finally:
+            run.kill()
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
@@ -219,7 +225,7 @@ def test_a_forked_child_is_told_too(provider: FakeProvider, make_client: MakeCli
             os.write(ready, b"!")
             while time.monotonic() < end and source.token().token is before:
                 time.sleep(0.005)
-            code = 0 if source.token().token is not before and ours() == ["oauth-session-push"] else 3
+            code = 0 if source.token().token is not before and ours(set()) == ["oauth-session-push"] else 3
         finally:
             os._exit(code)
     assert os.read(listens, 1) == b"!"
@@ -233,7 +239,7 @@ def test_a_forked_child_is_told_too(provider: FakeProvider, make_client: MakeCli
 def test_a_fork_in_the_midst_of_a_refresh(
     make_oauth_provider: MakeProvider, make_client: MakeClient, store_url: str
 ) -> None:
-    """Threads after a fork: a child that was forked while its parent refreshed waits for that result, and asks nobody."""
+    """A fork waits for a refresh under way: parent and child have its result, and nobody asks again."""
     provider = make_oauth_provider(token_latency=0.8)
     client = make_client(provider, store=store_url)
     client.put(provider.url, provider.issue())
@@ -244,7 +250,7 @@ def test_a_fork_in_the_midst_of_a_refresh(
     child = os.fork()
     if child == 0:
         try:
-            os._exit(0 if client.refresh(provider.url).access_token != first else 1)
+            os._exit(0 if client.token(provider.url).access_token != first else 1)
         except BaseException:
             os._exit(2)
     thread.join()

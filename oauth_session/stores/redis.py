@@ -123,8 +123,7 @@ class RedisStore:
 
     def load(self, key: GrantKey) -> Snapshot:
         """The text, its revision and the server's clock."""
-        self._subscriber().looks(key.digest)
-        return self._snapshot(key, self._run(lambda: self._load(keys=[self._prefix + key.digest])))
+        return self._look(key, lambda: self._load(keys=[self._prefix + key.digest]))
 
     def swap(
         self, key: GrantKey, expected: str, revision: str, text: str, mirror: str | None = None, tell: bool = True
@@ -135,9 +134,15 @@ class RedisStore:
             keys.append(self._export(key.grant_id))
         channel = shard_of(self._prefix, key.digest) if tell else ""
         args = [expected, revision, text, mirror or "", channel, f"{key.digest} {revision}"]
-        self._subscriber().looks(key.digest)
-        snapshot = self._snapshot(key, self._run(lambda: self._swap(keys=keys, args=args)))
+        snapshot = self._look(key, lambda: self._swap(keys=keys, args=args))
         return Swapped(snapshot.revision == revision, snapshot)
+
+    def _look(self, key: GrantKey, command: Callable[[], Any]) -> Snapshot:
+        subscriber = self._subscriber()
+        count = subscriber.count(key.digest)
+        snapshot = self._snapshot(key, self._run(command))
+        subscriber.looked(key.digest, snapshot.revision, count)
+        return snapshot
 
     def wait(self, key: GrantKey, revision: str, timeout: float) -> None:
         """Return once the revision is another, or after `timeout` seconds."""
@@ -145,7 +150,7 @@ class RedisStore:
         subscriber = self._subscriber()
         while subscriber.alive(key.digest):
             left = end - time.monotonic()
-            if left <= 0 or subscriber.wait(key.digest, min(left, 0.25)):
+            if left <= 0 or subscriber.wait(key.digest, revision, min(left, 0.25)):
                 return
         while True:
             left = end - time.monotonic()

@@ -46,7 +46,7 @@ class Subscriber:
         self._lock = threading.RLock()  # guards _watchers, _wanted and _thread; a signal handler may fork
         self._watchers: dict[str, list[weakref.WeakMethod[Callable[[str], None]]]] = {}
         self._counts: dict[str, int] = {}  # digest -> how often it was told
-        self._looked: dict[str, int] = {}  # digest -> that number when the grant was last looked at
+        self._looked: dict[str, tuple[str, int]] = {}  # digest -> what the last look found, and the count before it
         self._told = threading.Condition()
         self._wanted: set[str] = set()
         self._thread: threading.Thread | None = None
@@ -102,15 +102,23 @@ class Subscriber:
                 lambda: time.monotonic() - self._heard < SILENCE, max(0.0, self._started + START - time.monotonic())
             )
 
-    def looks(self, digest: str) -> None:
-        """The grant is looked at now; `wait` waits for what is told from here on."""
-        if digest in self._watchers:
-            self._looked[digest] = self._counts.get(digest, 0)
+    def count(self, digest: str) -> int:
+        """How often the grant was told so far; asked before each look at it."""
+        return self._counts.get(digest, 0)
 
-    def wait(self, digest: str, timeout: float) -> bool:
-        """Until a commit was told since the last look, at most `timeout` seconds; whether one was."""
+    def looked(self, digest: str, revision: str, count: int) -> None:
+        """A look that began at `count` has found this revision."""
+        if digest in self._watchers:
+            self._looked[digest] = revision, count
+
+    def wait(self, digest: str, revision: str, timeout: float) -> bool:
+        """Until a commit was told since the look that found this revision, at most `timeout` seconds; whether one was.
+
+        Another thread may have looked since: then the revision is another already. Without any look it may be.
+        """
         with self._told:
-            return self._told.wait_for(lambda: self._counts.get(digest, 0) != self._looked.get(digest, 0), timeout)
+            found, count = self._looked.get(digest, ("", -1))
+            return found != revision or self._told.wait_for(lambda: self.count(digest) != count, timeout)
 
     def stop(self) -> None:
         """Forget all watchers; the thread ends soon."""

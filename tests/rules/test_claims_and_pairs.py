@@ -179,4 +179,4 @@ def test_a_lost_logout_is_brought_back() -> None:
         healed = lineage.heal(there, out, NOW, 0.0, 1.0)
         assert healed is not None
         assert (healed.state, healed.generation) == ("logged_out", 1)
-    assert lineage.heal(replace(RECORD, lineage="another login"), out, NOW, 0.0, 1.0) is None
+    assert lineage.heal(replace(RECORD, lineage="another login", seeds=("another",)), out, NOW, 0.0, 1.0) is None

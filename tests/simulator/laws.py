@@ -73,7 +73,11 @@ class Laws:
         claim, before = new.claim, old.claim if old else None
         if claim and (before is None or claim.by != before.by):
             self.claims[new.pair.refresh_token or ""] += 1
-            if new.attempt and new.attempt.number > 1 and world.faults == world.facts["resent"]:
+            if (
+                new.attempt
+                and new.attempt.number > 1
+                and world.faults == world.facts["resent"] + world.facts["reply_lost"]
+            ):
                 raise Violation("I11", "a second attempt, although nothing happened to the first")
         if old is None or client.name[0] == "Z":
             self.resting = (0.0, 0.0)
@@ -82,7 +86,7 @@ class Laws:
             if known:
                 self._brought(world, client, new)
             return
-        if new.lineage != old.lineage and old.state == "live":
+        if new.lineage != old.lineage and old.state == "live" and not (known and world.store.forgot_at):
             raise Violation("I5", "another login was replaced")
         if (old.state, new.state) == ("dead", "live") and new.pair.refresh_token == old.pair.refresh_token:
             raise Violation("I5", "a dead grant was started again from the token that it died with")
@@ -198,7 +202,9 @@ class Laws:
         if others or overtaken:
             forgot_at = world.store.forgot_at
             for each in self.on_wire[token]:
-                if max(each.client.failed_at, forgot_at) >= each.claimed_at:
+                cut = max(each.client.failed_at, forgot_at) >= each.claimed_at
+                offering = isinstance(each.answer, Granted) and each.held and each is not exchange
+                if cut and not (offering and max(each.client.parted_until, forgot_at) < each.claimed_at):
                     each.blame("ousted")
         if token in self.minted and not overtaken and not others and world.store.forgot_at:
             exchange.blame("rolled_back")  # the store has forgotten what this refresh token brought

@@ -212,32 +212,27 @@ def uses_before_it_stores(ask: Ask, terms: Terms) -> Renewal:
         granted = isinstance(effect, Post) and isinstance(reply.answer, Granted)
 
 
-heal, begin = lineage.heal, lineage.begin
+heal, begin, behind = lineage.heal, lineage.begin, lineage.behind
 
 
-def never_heals(*given: Any) -> None:
-    return None
+def never_behind(record: Record, known: Record) -> bool:
+    return False
 
 
-def forgets_a_logout(record: Record | None, known: Record | None, *rest: Any) -> Record | None:
-    return heal(record, None if known and known.state == "logged_out" else known, *rest)
+def forgets_a_logout(record: Record, known: Record) -> bool:
+    return known.state == "live" and behind(record, known)
 
 
-def heals_a_logout(record: Record | None, known: Record | None, *rest: Any) -> Record | None:
-    live = record and replace(record, state="live", generation=0) if record and record.state == "logged_out" else record
-    return heal(live, known, *rest)
+def heals_a_logout(record: Record, known: Record) -> bool:
+    return record.state == "logged_out" and record.lineage == known.lineage and known.state == "live"
 
 
-def heals_another_lineage(record: Record | None, known: Record | None, *rest: Any) -> Record | None:
-    if record and known and record.lineage != known.lineage:
-        record = replace(record, lineage=known.lineage, generation=0)
-    return heal(record, known, *rest)
+def heals_another_lineage(record: Record, known: Record) -> bool:
+    return record.lineage != known.lineage and known.state == "live"
 
 
-def heals_with_older(record: Record | None, known: Record | None, *rest: Any) -> Record | None:
-    if record and known and record.generation > known.generation:
-        record = replace(record, generation=0)
-    return heal(record, known, *rest)
+def heals_with_older(record: Record, known: Record) -> bool:
+    return record.lineage == known.lineage and record.generation > known.generation
 
 
 def heals_without_rest(
@@ -281,9 +276,18 @@ def forgets_who_asked(seen: Seen, ask: Ask, terms: Terms) -> Any:
 refresh = protocol._refresh
 
 
-def drops_the_pair(seen: Seen, changed: Record) -> Generator[Effect, Any, Seen]:
+def drops_the_pair(offers: int) -> Generator[Effect, Any, tuple[Seen, int]]:
     raise StoreError("the pair is dropped")
     yield Load()
+
+
+def a_lapsed_claim_is_free(record: Record, now: float, ask: Ask, terms: Terms) -> Decision:
+    return decide(record, now, ask, replace(terms, rest=0.0))
+
+
+def takes_a_lost_claim_for_none(seen: Seen, record: Record, me: str) -> Generator[Effect, Any, tuple[bool, Seen]]:
+    answer: tuple[bool, Seen] = yield Swap(seen.revision, change.claim(record, me, seen.now))
+    return answer
 
 
 _ALL = (
@@ -325,13 +329,24 @@ _ALL = (
     Mutant(9, "unread-back-off", "the shared back-off is not read", protocol, "decide", does_not_wait),
     Mutant(9, "unread-tombstone", "the tombstone is not read", protocol, "decide", sees_no_tombstone),
     Mutant(10, "eager-use", "used before it is stored", protocol, "renewal", uses_before_it_stores),
-    Mutant(10, "drops-pair", "a pair that could not be stored is dropped", protocol, "_until_stored", drops_the_pair),
+    Mutant(10, "drops-pair", "a pair that could not be stored is dropped", protocol, "_until_seen", drops_the_pair),
+    Mutant(
+        10,
+        "no-lapse",
+        "who finds a lease lapsed does not let its holder speak",
+        protocol,
+        "decide",
+        a_lapsed_claim_is_free,
+    ),
+    Mutant(
+        3, "lost-claim", "a claim whose reply is lost counts for none", protocol, "_claim", takes_a_lost_claim_for_none
+    ),
     Mutant(11, "other-login", "a late answer lands on another login", change, "commit", ignores_lineage),
-    Mutant(11, "never-heals", "what the store has lost is not brought back", lineage, "heal", never_heals),
-    Mutant(11, "heals-logout", "brought back over a logout", lineage, "heal", heals_a_logout),
-    Mutant(11, "heals-login", "brought back over another login", lineage, "heal", heals_another_lineage),
-    Mutant(11, "heals-older", "brought back although the store has newer", lineage, "heal", heals_with_older),
-    Mutant(11, "forgets-logout", "a lost logout is not brought back", lineage, "heal", forgets_a_logout),
+    Mutant(11, "never-heals", "what the store has lost is not brought back", lineage, "behind", never_behind),
+    Mutant(11, "heals-logout", "brought back over a logout", lineage, "behind", heals_a_logout),
+    Mutant(11, "heals-login", "brought back over another login", lineage, "behind", heals_another_lineage),
+    Mutant(11, "heals-older", "brought back although the store has newer", lineage, "behind", heals_with_older),
+    Mutant(11, "forgets-logout", "a lost logout is not brought back", lineage, "behind", forgets_a_logout),
     Mutant(11, "no-rest", "what was brought back does not rest", lineage, "heal", heals_without_rest),
     Mutant(11, "no-rest-for-seeds", "a seed does not rest", lineage, "begin", begins_without_rest),
     Mutant(

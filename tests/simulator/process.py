@@ -20,7 +20,6 @@ class Flight:
         self.ask, self.me = ask, me
         self.ending: Ending | None = None  # the waiters may go
         self.done = False
-        self.offering = False  # announced, not stored
         self.asked = (0.0, 0.0)  # just before the last swap
         self.exchange: Exchange | None = None  # the last one
 
