@@ -13,15 +13,16 @@ import requests
 from urllib3.util import Retry
 
 from .auth import TokenAuth
-from .driver import Store
 from .errors import ConfigurationError, StoreError
 from .events import Listener
+from .ledger import Store
 from .policy import RECENT, RefreshPolicy
 from .registration import Registration, Secret
-from .rules import record_json
 from .rules.detection import Detection
 from .rules.origins import Guard
 from .rules.record import Record
+from .rules.record_json import read_sign
+from .sealed import Resealed, record_of, reseal_all
 from .seeds import Seed, pair_of
 from .session import OAuthSession, Timeout
 from .source import TokenSource
@@ -69,6 +70,7 @@ class OAuthClient:
         grant_type: str = "refresh_token",
         token: Seed | None = None,
         store: Any = "memory:",
+        keys: Any = None,
         base_url: str | None = None,
         origins: Sequence[str] | str | None = None,
         allow_http: bool = False,
@@ -94,6 +96,7 @@ class OAuthClient:
             scope=scope,
             grant_type=grant_type,
             store=store,
+            keys=keys,
             refresh=refresh,
             rotation=rotation,
             reuse_grace=reuse_grace,
@@ -180,11 +183,27 @@ class OAuthClient:
         return [status for text in texts if (status := self._status(text, store.name))], following
 
     def _status(self, text: str, store: str) -> GrantStatus | None:
+        if read_sign(text) is not None:
+            return None
         try:
-            record = record_json.load(text, f"a grant in the {store} store")
+            record = record_of(text, f"a grant in the {store} store", self._registration.keys)
         except StoreError as error:
             return GrantStatus("", "damaged", 0, None, False, "", str(error), None)
         return _status(record) if record.client == self._registration.identity else None
+
+    def reencrypt(self) -> Resealed:
+        """Write each record of this client with the first of the keys, while programs go on using them.
+
+        Records from before there were keys are taken over. Afterwards, once nothing is left unreadable and every
+        process has the new ring, the older keys are not needed any more.
+
+        Raises:
+            ConfigurationError: there are no keys.
+            StoreError: the store is away; what is done is done, call it again.
+        """
+        if self._registration.keys is None:
+            raise ConfigurationError("there is nothing to encrypt with: give keys=")
+        return reseal_all(open_store(self._registration.store), self._registration.keys, self._registration.identity)
 
     def close(self) -> None:
         """Forget what is in memory, and close the store's connections; they are opened again when needed."""

@@ -18,16 +18,17 @@ from typing import Any
 import requests
 
 from .auth import TokenAuth
-from .driver import Ledger, Store
 from .endpoint import TokenEndpoint
 from .errors import ConfigurationError
 from .events import Listener
 from .flight import Grant
+from .ledger import Store
 from .policy import RefreshPolicy
 from .rules.detection import Detection
 from .rules.origins import Guard, is_loopback, origin_of
 from .rules.record import Pair
-from .rules.token_request import TokenRequest, authenticate, client_credentials_request, refresh_request
+from .rules.token_request import TokenRequest, authenticate, client_credentials_request, refresh_request, shown_url
+from .sealed import key_of, ledger_of, ring_of
 from .seeds import Seed, SeedBox, is_text, pair_of
 from .source import TokenSource
 from .stores import open_store
@@ -59,6 +60,7 @@ class Registration:
     allow_http: bool = False
     listener: Listener | None = None
     detect: Detection = Detection()
+    keys: Any = None
 
     def __post_init__(self) -> None:
         origin = origin_of(self.token_url) if isinstance(self.token_url, str) else None
@@ -80,6 +82,7 @@ class Registration:
             raise ConfigurationError(f"grant_type must be one of {', '.join(GRANT_TYPES)}, not {self.grant_type!r}")
         if not isinstance(self.refresh, RefreshPolicy):
             raise ConfigurationError("refresh must be a RefreshPolicy")
+        object.__setattr__(self, "keys", ring_of(self.keys, self.store))
         authenticate(self.method, self.client_id, "x" if self.client_secret is not None else None)
         if self.grant_type == "client_credentials" and self.client_secret is None:
             raise ConfigurationError("the client_credentials grant needs a client_secret (RFC 6749 4.4)")
@@ -87,7 +90,7 @@ class Registration:
         refresh_request(self.token_url, self.method, self.client_id, "x", "x")
 
     def __repr__(self) -> str:
-        return f"<Registration {self.client_id!r} at {self.token_url.partition('?')[0]}>"
+        return f"<Registration {self.client_id!r} at {shown_url(self.token_url)}>"
 
     @classmethod
     def of(
@@ -143,7 +146,7 @@ class Registration:
         """Where the grant's record is; hashed, since names of customers do not belong into key names."""
         if not isinstance(grant_id, str) or not grant_id:
             raise ConfigurationError("grant_id must be a non-empty string, such as the customer's number")
-        return GrantKey(hashlib.sha256(f"{self.identity}/{grant_id}".encode()).hexdigest()[:40], grant_id)
+        return key_of(self.identity, grant_id, self.keys)
 
     def secret(self) -> str | None:
         """The client's secret, fetched now."""
@@ -206,7 +209,7 @@ class Registration:
                 box = SeedBox(store, grant_id)
                 whom = (self.token_session, self.refresh.token_timeout)
                 endpoint = _endpoints.get(whom) or _endpoints.setdefault(whom, TokenEndpoint(*whom))
-                ledger = Ledger(store, key, reusable=self.refresh.rotation == "none")
+                ledger = ledger_of(self, store, grant_id)
                 grant = Grant(grant_id, self.identity, self.request, box, self.needs_refresh_token)
                 source = _sources.setdefault(name, TokenSource(grant, ledger, endpoint, self.refresh, self.listener))
             assert isinstance(source.grant.seeds, SeedBox)

@@ -6,8 +6,8 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from .driver import Store
 from .errors import ConfigurationError, StoreError
+from .ledger import Store
 from .rules.record import Pair
 from .tokens import Token
 
@@ -70,10 +70,11 @@ def _inherited(text: str, grant_id: str, now: float) -> Pair | None:
             return None  # our own mirror of the access token: the export key may be the same
         return pair_of(value, now)
     except (ValueError, ConfigurationError):
-        raise StoreError(
-            f"what another program left for grant {grant_id!r} under the import key is no JSON object with "
-            "access_token and refresh_token; it was left alone"
-        ) from None
+        pass  # which holds the text: it must not be the context of ours
+    raise StoreError(
+        f"what another program left for grant {grant_id!r} under the import key is no JSON object with "
+        "access_token and refresh_token; it was left alone"
+    )
 
 
 def is_text(value: object) -> bool:

@@ -53,6 +53,8 @@ class OAuthSession(requests.Session):
         token: the same, as a `Token`, a mapping, or a callable ``(grant_id) -> Token | mapping | None``.
         grant_id: names the resource owner's grant, such as a customer's number.
         store: ``memory:``, ``sqlite:///path``, ``redis://...``, a redis client or a store object.
+        keys: what encrypts the tokens in the store: ``"env:NAME"``, ``"file:/path"``, a callable, words of a ring, or a
+            `KeyRing`; ``oauth-session keys new`` makes one. It needs the extra ``crypto``.
         origins: further origins that may see the token, or ``"*"``.
         allow_http: let the token travel over plain http beyond loopback, too.
         refresh: when and how patiently to refresh.
@@ -90,6 +92,7 @@ class OAuthSession(requests.Session):
         token: Seed | None = None,
         grant_id: str = "default",
         store: Any = "memory:",
+        keys: Any = None,
         origins: Sequence[str] | str | None = None,
         allow_http: bool = False,
         refresh: RefreshPolicy | None = None,
@@ -120,6 +123,7 @@ class OAuthSession(requests.Session):
             "scope": scope,
             "grant_type": grant_type,
             "store": store,
+            "keys": keys,
             "refresh": refresh,
             "rotation": rotation,
             "reuse_grace": reuse_grace,

@@ -14,11 +14,12 @@ import weakref
 from collections.abc import Callable
 
 from . import policy
-from .driver import Driver, Endpoint, Ledger
+from .driver import Driver, Endpoint
 from .errors import OAuthSessionError, RefreshTimeout, StoreError
 from .events import Event, Listener, Name, tell, tell_once
 from .flight import Flight, Grant, Renewed
 from .held import Held, Memory
+from .ledger import Ledger
 from .rules import lineage
 from .rules import record as change
 from .rules.effects import Ask, Ending, Outcome, Terms

@@ -17,6 +17,7 @@ RANKS = {
     "events": 0.0,
     "tokens": 0.1,
     "policy": 0.1,
+    "redaction": 0.0,
     "stores.values": 0.0,
     # rules, without I/O
     "rules": 1.0,
@@ -39,9 +40,12 @@ RANKS = {
     "stores.sqlite": 2.0,
     "stores.redis_client": 2.0,
     "stores.redis_push": 2.0,
+    "sealing": 2.0,
     "stores.redis": 2.05,
     "stores": 2.1,
     # coordination
+    "ledger": 2.9,
+    "sealed": 2.95,
     "driver": 3.0,
     "held": 3.1,
     "flight": 3.2,
@@ -66,6 +70,7 @@ RANKS = {
     "testing.plugin": 5.4,
     "testing": 5.4,
     "cli.demo": 7.0,
+    "cli.keys": 7.0,
     "cli.demo_worker": 6.9,
     "cli.demo_report": 6.9,
     "cli": 7.1,

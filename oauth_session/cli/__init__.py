@@ -13,8 +13,9 @@ def main() -> None:
     except ImportError:
         sys.exit("oauth-session needs click and rich: pip install 'oauth-session[cli]'")
     from .demo import demo
+    from .keys import keys
 
     group = click.Group(
-        "oauth-session", [demo], help="A requests.Session that stays logged in; `demo` shows what that means."
+        "oauth-session", [demo, keys], help="A requests.Session that stays logged in; `demo` shows what that means."
     )
     click.version_option(package_name="oauth-session")(group)(prog_name="oauth-session")

@@ -67,7 +67,7 @@ def renewal(ask: Ask, terms: Terms) -> Renewal:
         while True:
             record = lineage.heal(seen.record, terms.known, seen.now, terms.known_age, terms.rest)
             if record is not None:
-                _, seen = yield Swap(seen.revision, record)
+                _, seen = yield Swap(seen.revision, record, heals=True)
                 continue
             record = seen.record
             if record is None or record.state == "dead":
@@ -104,7 +104,7 @@ def renewal(ask: Ask, terms: Terms) -> Renewal:
             if attempts >= ATTEMPTS_MOST:  # an endpoint that answers nonsense for ever must not hold anybody for ever
                 return Ending(Outcome.TRANSIENT, seen, reason=seen.record.error if seen.record else "")
     except StoreError as error:
-        return Ending(Outcome.STORE_DOWN, reason=str(error))
+        return Ending(Outcome.STORE_DOWN, reason=str(error), trouble=type(error))
 
 
 def _claim(seen: Seen, record: Record, me: str) -> Generator[Effect, Any, tuple[bool, Seen]]:
@@ -219,9 +219,9 @@ def _refresh(seen: Seen, ask: Ask, terms: Terms) -> Generator[Effect, Any, tuple
             done, seen = yield Swap(seen.revision, changed)
         except StoreError as error:
             if not isinstance(answer, Granted):
-                return (ending or Ending(Outcome.STORE_DOWN, reason=str(error))), seen
+                return (ending or Ending(Outcome.STORE_DOWN, reason=str(error), trouble=type(error))), seen
             if not offers:  # law 10: the waiters go on with what is in memory, while the store is offered it
-                yield Announce(Ending(Outcome.UNPERSISTED, seen._replace(record=changed)))
+                yield Announce(Ending(Outcome.UNPERSISTED, seen._replace(record=changed), reason=str(error)))
             seen, offers = yield from _until_seen(offers)
             continue
         if done:
