@@ -190,7 +190,7 @@ def test_with_push_gone_silent_a_commit_is_known_within_the_bound(
                 took[grant] = time.monotonic() - began[grant]
         assert time.monotonic() - min(began.values()) < 4 * FRESHNESS
         time.sleep(0.005)
-    assert min(took.values()) > 0.2  # nobody was told
+    assert sorted(took.values())[len(grants) // 2] > 1.0  # nobody was told; a look may have been due just then
     assert max(took.values()) < FRESHNESS + 0.5, took
 
 
