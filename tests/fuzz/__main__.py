@@ -49,7 +49,7 @@ def launch(name: str, runs: int) -> bool:
         flush=True,
     )
     if not good:
-        print(run.stderr[-4000:], flush=True)
+        print(run.stdout[-4000:], run.stderr[-2000:], flush=True)
     return good
 
 
