@@ -113,13 +113,18 @@ def test_a_commit_is_known_in_other_processes_within_milliseconds(
     took: dict[str, list[float]] = {"ours": [], "raw": []}
     for kind, name, at in (entry for part in parts for entry in part):
         took[kind].append((at - began[name]) * 1000)
-    (p50, p99), (raw50, raw99) = (
-        (statistics.median(took[kind]), statistics.quantiles(took[kind], n=100)[98]) for kind in ("ours", "raw")
-    )
-    print(f"visible: p50 {p50:.2f} ms, p99 {p99:.2f} ms; raw: p50 {raw50:.2f} ms, p99 {raw99:.2f} ms")
+
+    def percentiles(kind: str) -> tuple[float, float, float]:
+        cuts = statistics.quantiles(took[kind], n=100)
+        return cuts[49], cuts[89], cuts[98]
+
+    ours, raw = percentiles("ours"), percentiles("raw")
+    print("visible, and raw, in ms at p50, p90, p99:", *([round(ms, 2) for ms in each] for each in (ours, raw)))
     assert len(took["ours"]) > 0.95 * processes * commits  # two commits may come so close that one is never seen
-    assert p50 < max(5.0, 6 * raw50)
-    assert p99 < max(10.0, 6 * raw99)
+    assert ours[0] < max(5.0, 6 * raw[0])
+    assert ours[1] < max(10.0, 6 * raw[1])
+    if commits >= 1000:  # of fewer, the 99th percentile is what else the machine did
+        assert ours[2] < max(10.0, 3 * raw[2])
 
 
 class Muffler(Proxy):
