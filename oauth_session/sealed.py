@@ -100,7 +100,7 @@ class SealedLedger(Ledger):
     ) -> None:
         names = key_of(client, "", None)  # where it stands under which name: key this client's records are named
         super().__init__(store, key_of(client, grant_id, ring), names, reusable, listener)
-        self._client, self._ring, self._sealer = client, ring, ring.sealer(client)
+        self._client, self._ring, self._sealer = client, ring, ring.sealer()
         self._own: tuple[str, Record | None] = ("", None)  # what we sealed last: no need to open it
         self._former = key_of(client, grant_id, None)  # where the record was before there were keys
 
@@ -237,7 +237,7 @@ def record_of(text: str, name: str, ring: KeyRing | None) -> Record:
     """The record of a text from a listing, sealed or not: what it says is believed only as far as it is sealed."""
     if ring is None or not _sealed(text):
         return record_json.load(text, name)
-    return record_json.load(text, name, ring.sealer(_client(text)))
+    return record_json.load(text, name, ring.sealer())
 
 
 def _texts(store: Store) -> Iterator[str]:

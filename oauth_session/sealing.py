@@ -91,9 +91,9 @@ class KeyRing:
         """Tells one name: key from another."""
         return hmac.digest(self._ring.name, b"id", "sha256").hex()[:8]
 
-    def sealer(self, client: str) -> Sealer:
-        """Seals the records of one client."""
-        return Sealer(self, client)
+    def sealer(self) -> Sealer:
+        """Seals records."""
+        return Sealer(self)
 
     def writing(self) -> tuple[str, bytes]:
         """The key that writes, and its id."""
@@ -123,20 +123,20 @@ class KeyRing:
 
 
 class Sealer:
-    """Seals and opens the secrets of one client's records.
+    """Seals and opens the secrets of records.
 
     Each sealed text has an AES key of its own kind, made from the ring's key and all that it is bound to; so a random
     nonce never comes near its bound, however many records there are.
     """
 
-    def __init__(self, ring: KeyRing, client: str) -> None:
-        self.ring, self.client = ring, client
+    def __init__(self, ring: KeyRing) -> None:
+        self.ring = ring
 
     def seal(self, bound: str, text: str) -> str:
-        """Encrypt, bound to the client and to `bound`."""
+        """Encrypt, bound to `bound`."""
         name, key = self.ring.writing()
-        context, nonce = f"{self.client} {bound}", secrets.token_bytes(_NONCE)
-        sealed = AESGCM(_sub(key, f"seal {context}")).encrypt(nonce, text.encode(), context.encode())
+        nonce = secrets.token_bytes(_NONCE)
+        sealed = AESGCM(_sub(key, f"seal {bound}")).encrypt(nonce, text.encode(), bound.encode())
         return f"{name}.{base64.urlsafe_b64encode(nonce + sealed).decode().rstrip('=')}"
 
     def open(self, bound: str, sealed: str) -> str:
@@ -152,10 +152,9 @@ class Sealer:
         key = self.ring.reading(name)
         if key is None:
             raise RecordSealed(f"it is sealed with the key {name}, which is not in keys=")
-        context = f"{self.client} {bound}"
         try:
             raw = base64.urlsafe_b64decode(data + "=" * (-len(data) % 4))
-            return AESGCM(_sub(key, f"seal {context}")).decrypt(raw[:_NONCE], raw[_NONCE:], context.encode()).decode()
+            return AESGCM(_sub(key, f"seal {bound}")).decrypt(raw[:_NONCE], raw[_NONCE:], bound.encode()).decode()
         except (InvalidTag, ValueError):
             raise RecordForged("it was sealed for another grant, client or generation, or it was altered") from None
 

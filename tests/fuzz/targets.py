@@ -25,7 +25,7 @@ from oauth_session.testing.cassettes import clean_body
 from oauth_session.tokens import is_sendable
 
 RING = new()
-SEALER = KeyRing(RING).sealer("client")
+SEALER = KeyRing(RING).sealer()
 RULES = Detection(expired_when=[{"status": 200, "path": "a.b[0]", "equals": "x"}])
 
 
@@ -149,7 +149,7 @@ SEEDS: Mapping[str, list[bytes]] = {
         record_json.dump(begin("g", "c", "l", Pair("a", "r", extra={"x": [1]}, lifetime=5.0))).encode(),
         b'{"v":1,"grant":"g","lineage":"l","holds":{"o":{"generation":1,"until":2,"step":1}},"attempt":{"number":1}}',
     ],
-    "sealed_record": [record_json.dump(begin("g", "other", "l", Pair("a")), KeyRing(new()).sealer("other")).encode()],
+    "sealed_record": [record_json.dump(begin("g", "other", "l", Pair("a")), KeyRing(new()).sealer()).encode()],
     "sealed_part": [b"AAAA", b"0123abcd.AAAA"],
     "left_by_others": [b'{"access_token":"a","refresh_token":"r","expires_at":"1.5","scope":["a"],"extra":{"x":1}}'],
     "put_value": [b'{"access_token":"a","expires_in":"3600","extra":{"x":1},"scope":["a"],"expires_at":null}'],

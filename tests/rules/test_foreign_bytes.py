@@ -48,6 +48,8 @@ def test_foreign_bytes_do_no_harm(name: str) -> None:
 
 
 FOUND = [
+    ("token_response", b"\xa2\x1f0"),  # Retry-After
+    ("token_response", b'\x00{"access_token":"a","expires_in":"\\u001f1"}'),
     ("left_by_others", b'{"access_token":"a","scope":[null]}'),
     ("put_value", b'{"access_token":"a","scope":[null]}'),
     ("left_by_others", b'{"access_token":"a","extra":true}'),
