@@ -390,7 +390,7 @@ def at_work(name: str) -> Iterator[None]:
         yield
 
 
-def table(most: int = 20_000) -> Iterator[tuple[Mutant, int | None, str]]:
+def table(most: int = 100_000) -> Iterator[tuple[Mutant, int | None, str]]:
     """Each mutant, the first seed that catches it (None: none does), and the invariant that it breaks."""
     for mutant in _ALL:
         with at_work(mutant.name):
