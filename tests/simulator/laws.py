@@ -73,7 +73,9 @@ class Laws:
         claim, before = new.claim, old.claim if old else None
         if claim and (before is None or claim.by != before.by):
             self.claims[new.pair.refresh_token or ""] += 1
-            lost = world.facts["reply_lost"]  # with two, that of a claim and that of the look that asks what became of it
+            lost = world.facts[
+                "reply_lost"
+            ]  # with two, that of a claim and that of the look that asks what became of it
             calm = lost < 2 and world.faults == world.facts["resent"] + lost
             if calm and new.attempt and new.attempt.number > 1:
                 raise Violation("I11", "a second attempt, although nothing happened to the first")
