@@ -8,68 +8,21 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import redis
 from conftest import MakeClient
 from support.crowd import crowd, settings_of
+from support.ears import CHANNEL, listen
 from support.proxy import Proxy
 from support.servers import RedisServer, redis_binaries
 from support.shaky import eventually
 
-from oauth_session import OAuthClient
 from oauth_session.policy import FRESHNESS
 from oauth_session.rules.record import Pair
 from oauth_session.stores import RedisStore
 from oauth_session.stores.values import GrantKey
 from oauth_session.testing import FakeProvider
-
-CHANNEL = "raw"
-
-
-def listen(settings: dict[str, Any], commits: int) -> list[tuple[str, str, float]]:
-    """In a process of its own: when each commit is what a request would send, and when each plain message came."""
-    heard: list[tuple[str, str, float]] = []
-    plain = redis.Redis.from_url(settings["store"])
-    pubsub = plain.pubsub(ignore_subscribe_messages=True)
-    pubsub.subscribe(CHANNEL)
-
-    def raw() -> None:
-        count = 0
-        while count < commits:
-            message = pubsub.get_message(timeout=1.0)
-            if message is not None:
-                plain.get("nothing")  # as a process that was told looks at the record
-                heard.append(("raw", message["data"].decode(), time.monotonic()))
-                count += 1
-
-    settings = dict(settings)
-    grant = settings.pop("grant_id")
-    client = OAuthClient(**settings)
-    source = client.auth(grant).source
-    told, wake = source._memory.told, threading.Event()
-
-    class Ear:
-        def hear(self, revision: str) -> None:
-            told(revision)
-            wake.set()
-
-    ear = Ear()
-    source.token()
-    source.ledger.store.watch(source.ledger.key, ear.hear)
-    thread = threading.Thread(target=raw)
-    thread.start()
-    plain.incr("listening")
-    last = source.token().token.access_token
-    while thread.is_alive():  # the last plain message comes after the last commit
-        wake.wait(0.5)
-        wake.clear()
-        new = source.token().token.access_token
-        if new != last:
-            heard.append(("ours", new, time.monotonic()))
-            last = new
-    return heard
 
 
 @pytest.mark.alone
