@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import requests
 from urllib3.util import Retry
 
 from .auth import TokenAuth
-from .driver import Store
 from .errors import ConfigurationError, StoreError
 from .events import Listener
+from .ledger import Store
 from .people import Logins
-from .policy import RefreshPolicy
-from .registration import Registration, Seed, pair_of
+from .policy import RECENT, RefreshPolicy
+from .registration import Registration
 from .reveal import Secret
-from .rules import record_json
 from .rules.detection import Detection
 from .rules.grants import GrantForm
+from .rules.origins import Guard
 from .rules.record import Record
+from .rules.record_json import read_sign
 from .rules.token_request import ClientAuth
+from .sealed import Resealed, record_of, reseal_all
+from .seeds import Seed, pair_of
 from .session import OAuthSession, Timeout
 from .source import TokenSource
 from .stores import open_store
@@ -44,6 +50,8 @@ class GrantStatus:
 
 class OAuthClient(Logins):
     """One client registration and any number of grants; safe for threads.
+
+    The grants used last, a thousand of them, are kept in memory; one that comes back later costs a look at the store.
 
     Args:
         base_url, origins, allow_http: where the tokens may go; the default for `session` and `auth`.
@@ -69,6 +77,7 @@ class OAuthClient(Logins):
         grant_type: str | GrantForm = "refresh_token",
         token: Seed | None = None,
         store: Any = "memory:",
+        keys: Any = None,
         base_url: str | None = None,
         origins: Sequence[str] | str | None = None,
         allow_http: bool = False,
@@ -87,6 +96,7 @@ class OAuthClient(Logins):
             raise ConfigurationError("a client has many grants: token must be a callable (grant_id) -> Token | None")
         self._base_url, self._origins = base_url, origins
         self._seeds: tuple[Seed, ...] = () if token is None else (token,)
+        self._recent: OrderedDict[str, TokenSource] = OrderedDict()
         self._registration = Registration.of(
             token_url=token_url,
             issuer=issuer,
@@ -100,6 +110,7 @@ class OAuthClient(Logins):
             audience=audience,
             grant_type=grant_type,
             store=store,
+            keys=keys,
             refresh=refresh,
             rotation=rotation,
             reuse_grace=reuse_grace,
@@ -113,6 +124,9 @@ class OAuthClient(Logins):
 
     def __repr__(self) -> str:
         return f"<OAuthClient {self._registration.client_id!r}>"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_recent": OrderedDict()}
 
     def session(
         self,
@@ -183,24 +197,56 @@ class OAuthClient(Logins):
         return [status for text in texts if (status := self._status(text, store.name))], following
 
     def _status(self, text: str, store: str) -> GrantStatus | None:
+        if read_sign(text) is not None:
+            return None
         try:
-            record = record_json.load(text, f"a grant in the {store} store")
+            record = record_of(text, f"a grant in the {store} store", self._registration.keys)
         except StoreError as error:
             return GrantStatus("", "damaged", 0, None, False, "", str(error), None)
         return _status(record) if record.client == self._registration.identity else None
 
+    def reencrypt(self) -> Resealed:
+        """Write each record of this client with the first of the keys, while programs go on using them.
+
+        Records from before there were keys are taken over. Afterwards, once nothing is left unreadable and every
+        process has the new ring, the older keys are not needed any more.
+
+        Raises:
+            ConfigurationError: there are no keys.
+            StoreError: the store is away; what is done is done, call it again.
+        """
+        if self._registration.keys is None:
+            raise ConfigurationError("there is nothing to encrypt with: give keys=")
+        return reseal_all(open_store(self._registration.store), self._registration.keys, self._registration.identity)
+
     def close(self) -> None:
-        """Close the store's connections; they are opened again when needed."""
+        """Forget what is in memory, and close the store's connections; they are opened again when needed."""
+        self._recent.clear()
         store: Store = open_store(self._registration.store)
         store.close()
 
     def _source(self, grant_id: str) -> TokenSource:
-        return self._registration.source(grant_id, self._seeds)
+        """The grant's source, kept while it is one of those used last. Each step is atomic, so there is no lock."""
+        source = self._recent.get(grant_id)
+        if source is not None:
+            with suppress(KeyError):  # it has just been dropped by another thread
+                self._recent.move_to_end(grant_id)
+            return source
+        source = self._recent[grant_id] = self._registration.source(grant_id, self._seeds)
+        while len(self._recent) > RECENT:
+            with suppress(KeyError):
+                self._recent.popitem(last=False)
+        return source
+
+    @cached_property
+    def _guard(self) -> Guard:
+        return Guard.of(self._base_url, self._origins, self._registration.allow_http)
 
     def _auth(self, grant_id: str, base_url: str | None) -> TokenAuth:
-        return self._registration.auth(
-            grant_id, base_url=base_url or self._base_url, origins=self._origins, seeds=self._seeds
-        )
+        allow_http = self._registration.allow_http
+        guard = self._guard if base_url is None else Guard.of(base_url, self._origins, allow_http)
+        where = (base_url or self._base_url, self._origins)
+        return self._registration.door(self._source(grant_id), guard, *where, self._seeds)
 
 
 def _status(record: Record) -> GrantStatus:

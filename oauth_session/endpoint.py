@@ -15,20 +15,30 @@ from contextlib import suppress
 from contextvars import ContextVar
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, NamedTuple
+from urllib.parse import parse_qsl
 
 import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.util.retry import Retry
 
 from ._version import __version__
+from .errors import ConfigurationError
 from .forks import part_after
+from .redaction import hide_in_urllib3_log
 from .rules.token_request import TokenRequest
 
 CONNECT_TIMEOUT = 10.0  # seconds; a host that does not answer for longer is down
 IDLE_MOST = 5.0  # seconds; an older connection may be closed at the other end just as we write
 ANSWER_MOST = 1 << 20  # bytes; no token response is that long
+
+
+# requests' own, whatever has taken the place of that name: a cache must not answer for the token endpoint
+_Session: type[requests.Session] = next(
+    kind for kind in requests.Session.__mro__ if kind.__module__ == "requests.sessions"
+)
 
 
 class Answer(NamedTuple):
@@ -168,9 +178,18 @@ class TokenEndpoint:
         session: the user's own session for company proxies and certificates; its adapters are used as they are, so
             only the claim's check before sending holds there, not the cut of a dripping answer.
         timeout: seconds for one whole exchange.
+
+    Raises:
+        ConfigurationError: the user's session would send a token request again by itself.
     """
 
     def __init__(self, session: requests.Session | None = None, timeout: float = 30.0) -> None:
+        for adapter in session.adapters.values() if session is not None else ():
+            if _resends(getattr(adapter, "max_retries", None)):
+                raise ConfigurationError(
+                    "token_session has an adapter that sends a POST again: a refresh token that is sent twice is lost; "
+                    "leave POST out of its Retry(allowed_methods=...), or set max_retries=0"
+                )
         self._own, self._timeout = session, timeout
         self._made: tuple[int, requests.Session] | None = None
 
@@ -214,6 +233,8 @@ class TokenEndpoint:
             exchange = _current.get()
             if exchange is not None:
                 exchange._pass()
+        if "?" in request.url:  # some providers want a secret there, and urllib3 logs it
+            hide_in_urllib3_log(*(name for name, _ in parse_qsl(request.url.partition("?")[2], keep_blank_values=True)))
         response = self._session().request(
             request.method,
             request.url,
@@ -234,8 +255,17 @@ class TokenEndpoint:
         return Answer(response.status_code, response.headers, body)
 
 
+def _resends(retry: Any) -> bool:
+    """Whether a urllib3 `Retry` repeats a POST that may have arrived; one that could not connect may be repeated."""
+    if not isinstance(retry, Retry) or not (retry.allowed_methods is None or "POST" in retry.allowed_methods):
+        return False
+    return retry.total is not False and any(
+        (most is None and bool(retry.total)) or bool(most) for most in (retry.read, retry.other, retry.status)
+    )
+
+
 def _plain_session() -> requests.Session:
-    session = requests.Session()
+    session = _Session()
     session.headers["User-Agent"] = f"oauth-session/{__version__}"
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     for scheme in ("http://", "https://"):

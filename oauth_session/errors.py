@@ -14,6 +14,9 @@
         ├── RefreshTimeout             still being refreshed; try again soon
         ├── RefreshOutcomeUnknown      two answers were lost: refresh(force=True), or log in
         └── StoreError                 the token store is away, full or holds nonsense
+            ├── RecordSealed           it is encrypted, and not for the keys that are given: mend keys=
+            ├── RecordPlain            it is not encrypted although keys are given: reencrypt()
+            └── RecordForged           it was moved or altered by somebody without the keys
 
 Every error can be pickled and none holds a secret: ``.response`` is a scrubbed copy, ``.request`` is None.
 """
@@ -149,3 +152,18 @@ class RefreshOutcomeUnknown(OAuthSessionError):
 
 class StoreError(OAuthSessionError):
     """The token store cannot be reached, cannot be written, or holds something that is no record of ours."""
+
+
+class RecordSealed(StoreError):
+    """The record is encrypted, and `keys=` is missing or lacks the key; nothing was overwritten."""
+
+
+class RecordPlain(StoreError):
+    """The record is not encrypted although `keys=` is given: whoever can write to the store could have put it there.
+
+    ``client.reencrypt()``, or ``oauth-session keys reencrypt``, takes over the records from before there were keys.
+    """
+
+
+class RecordForged(StoreError):
+    """The record is not what the holders of the keys wrote for this grant: it was moved or altered. `put` replaces it."""

@@ -22,9 +22,11 @@ Name = Literal[
     "claim_lost",
     "single_process",
     "interaction_required",
+    "healed",
+    "store_in_clear",
 ]
 
-_WARN = {"unpersisted", "claim_lost", "single_process"}
+_WARN = {"unpersisted", "claim_lost", "single_process", "healed", "store_in_clear"}
 _LOUD = {"dead", "misconfigured", "unknown", "store_down", "transient"}
 
 

@@ -82,7 +82,7 @@ def _count_out() -> None:
 
 def _after_in_child() -> None:
     for user in list(_users.values()):
-        for adapter in list(user.adapters.values()) if isinstance(user, Session) else [user]:
+        for adapter in list(user.adapters.values()) if hasattr(user, "adapters") else [user]:
             with suppress(AttributeError):  # not requests' own adapter: it has connections of its own, or none
                 _part(adapter)
 

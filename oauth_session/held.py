@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from . import policy
-from .driver import Ledger
 from .errors import StoreError
+from .ledger import Ledger
 from .policy import RefreshPolicy
 from .rules import lineage
 from .rules.effects import Seen
@@ -67,7 +67,7 @@ def held_of(record: Record, now: float, rules: RefreshPolicy, needs_refresh_toke
     if lifetime is not None and rules.margin is not None:
         usable = rules.expired_after(lifetime)
         renewable = record.pair.refresh_token is not None or not needs_refresh_token
-        fresh = rules.stale_after(lifetime) if renewable and not record.settled else usable
+        fresh = rules.renewed_after(lifetime) if renewable and not record.settled else usable
     holds = {o: (mono + h.until - now, h.step, h.generation) for o, h in record.holds.items()}
     return Held(token, record.lineage, record.generation, fresh, usable, (mono - age, wall - age), holds)
 
@@ -78,6 +78,7 @@ class Memory:
     Attributes:
         held: what is in memory, fit to send or not.
         record: the record that it came from.
+        offering: a worker has it and will commit it; written back by a look, it would rest as if somebody could know more.
     """
 
     def __init__(self, ledger: Ledger, rules: RefreshPolicy, needs_refresh_token: bool) -> None:
@@ -93,6 +94,7 @@ class Memory:
 
     def remake(self) -> None:
         """In a forked child a lock may be held by a thread that is not there."""
+        self.offering = False
         self._lock = threading.RLock()  # guards held, _published, _told and _next_look
 
     def current(self) -> Held | None:
@@ -111,7 +113,7 @@ class Memory:
             if time.monotonic() < self._next_look:
                 return None
             told, self._told = self._told, False
-            self._postpone(policy.FRESHNESS)
+            self._postpone(policy.FRESHNESS / 2)  # if push lives now and falls silent at once, that is noticed in time
             return told
 
     def attend(self) -> None:
@@ -127,6 +129,8 @@ class Memory:
 
     def look(self) -> Held | None:
         """Look at the store and hold what is there."""
+        if self.offering:
+            return self.held
         self.attend()
         ticket = next(self._tickets)
         seen = self._ledger.load()
@@ -134,7 +138,9 @@ class Memory:
         while known is not None and (seen.record is None or lineage.behind(seen.record, known)):
             healed = lineage.heal(seen.record, known, seen.now, held.age() if held else 0.0, self._ledger.store.rest)
             assert healed is not None
-            _, seen = self._ledger.swap(seen.revision, healed)  # if somebody was faster, look at what that was
+            _, seen = self._ledger.swap(
+                seen.revision, healed, heals=True
+            )  # if somebody was faster, look at what that was
         self._publish(seen, ticket)
         return self.held
 

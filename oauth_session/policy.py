@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import secrets
 from dataclasses import dataclass
 from typing import Literal
@@ -10,7 +11,9 @@ from .errors import ConfigurationError
 
 LEASE = 5.0  # how long a silent holder keeps the claim: four missed heartbeats
 HEARTBEAT = 1.0  # the lease's fifth, so that one slow store call does not lose the claim
-FRESHNESS = 5.0  # a new login elsewhere is seen no later than this without push
+# A new login elsewhere is seen no later than this without push, and so long rests a record that was brought back. With 5,
+# calls waited up to 5.6 s after a failover, and nobody shall wait for the store for more than 5.
+FRESHNESS = 4.0
 REST = 1.0  # how long a record that was brought in is not refreshed, where newer holders are told of it
 STORE_TIMEOUT = 2.0  # a black hole costs a request no more than two of these
 BACKOFF_FIRST, BACKOFF_MOST = 1.0, 60.0
@@ -24,6 +27,9 @@ CONFIRM = 1.0  # invalid_grant is asked again after this: replicas lag (gitlab#5
 HOLD_FIRST, HOLD_MOST = 30.0, 900.0
 PROBATION = 2.0  # a token minted for a refusal is not refreshed for the same one before its replay can have told
 SEEDS_REMEMBERED = 16
+KEYS_FRESH = 30.0  # how old the ring that writes may be: a key service is not asked for each record
+KEYS_AGAIN = 1.0  # between two looks for a key that is missing: a program that rotates keys is ahead of us by moments
+RECENT = 1000  # grants that a client keeps in memory
 
 
 def random_name() -> str:
@@ -67,6 +73,14 @@ class RefreshPolicy:
     def stale_after(self, lifetime: float) -> float:
         """The age at which a token of this lifetime is renewed in advance."""
         return lifetime - min(self.margin or 0.0, lifetime / 4)
+
+    def renewed_after(self, lifetime: float) -> float:
+        """The age at which one process begins to renew it in advance.
+
+        Spread over the first half of the advisory window: those who hold one token do not march in step.
+        """
+        first, last = self.stale_after(lifetime), self.expired_after(lifetime)
+        return first + (last - first) / 2 * random.random()
 
     def expired_after(self, lifetime: float) -> float:
         """The age at which a token of this lifetime is no longer sent: a tenth of the margin before its end."""

@@ -10,8 +10,9 @@ import json
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import requests
@@ -19,11 +20,11 @@ import requests
 from . import asking
 from .auth import TokenAuth
 from .discovery import Server, check_url
-from .driver import Ledger, Store
 from .endpoint import TokenEndpoint
-from .errors import ConfigurationError, StoreError
+from .errors import ConfigurationError
 from .events import Listener
 from .flight import Grant
+from .ledger import Store
 from .policy import RefreshPolicy
 from .reveal import Secret, reveal
 from .reveal import check as check_secret
@@ -31,14 +32,13 @@ from .rules.detection import Detection
 from .rules.grants import GrantForm
 from .rules.metadata import Metadata
 from .rules.origins import Guard
-from .rules.record import Pair
-from .rules.token_request import ClientAuth
+from .rules.token_request import ClientAuth, shown_url
+from .sealed import key_of, ledger_of, ring_of
+from .seeds import Seed, SeedBox, pair_of
 from .source import TokenSource
 from .stores import open_store
 from .stores.values import GrantKey
 from .tokens import Token
-
-Seed = Token | Mapping[str, Any] | Callable[[str], Token | Mapping[str, Any] | None]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -66,6 +66,7 @@ class Registration:
     resource: asking.Values = None
     audience: asking.Values = None
     dpop: bool = False
+    keys: Any = None
 
     def __post_init__(self) -> None:
         if self.token_url is not None:
@@ -77,10 +78,11 @@ class Registration:
             raise ConfigurationError("scope must be a string of space-separated values, or None (RFC 6749 3.3)")
         if not isinstance(self.refresh, RefreshPolicy):
             raise ConfigurationError("refresh must be a RefreshPolicy")
+        object.__setattr__(self, "keys", ring_of(self.keys, self.store))
         asking.check(self)
 
     def __repr__(self) -> str:
-        return f"<Registration {self.client_id!r} at {(self.token_url or self.issuer or '').partition('?')[0]}>"
+        return f"<Registration {self.client_id!r} at {shown_url(self.token_url or self.issuer or '')}>"
 
     @classmethod
     def of(
@@ -146,7 +148,7 @@ class Registration:
         """Where the grant's record is; hashed, since names of customers do not belong into key names."""
         if not isinstance(grant_id, str) or not grant_id:
             raise ConfigurationError("grant_id must be a non-empty string, such as the customer's number")
-        return GrantKey(hashlib.sha256(f"{self.identity}/{grant_id}".encode()).hexdigest()[:40], grant_id)
+        return key_of(self.identity, grant_id, self.keys)
 
     def secret(self) -> str | None:
         """The client's secret, fetched now."""
@@ -167,13 +169,19 @@ class Registration:
             if not callable(seed):
                 pair_of(seed, 0.0)  # complain here, not at the first request
         source = self.source(grant_id, seeds if carried is None else [*seeds, carried])
+        return self.door(source, guard, base_url, origins, seeds)
 
-        def remake() -> tuple[Any, ...]:
-            held = source.held()
-            left = replace(held.token, refresh_token=None) if held and not source.ledger.store.shared else None
-            brought = tuple(seeds) if source.ledger.store.shared else ()  # two masters of one refresh token lose it
-            return _remade, (self, grant_id, base_url, origins, brought, left)
-
+    def door(
+        self,
+        source: TokenSource,
+        guard: Guard,
+        base_url: str | None,
+        origins: Sequence[str] | str | None,
+        seeds: Sequence[Seed],
+    ) -> TokenAuth:
+        """The door to a source that is at hand; pickled as what it was made from."""
+        remake = partial(_remake, self, source, base_url, origins, seeds)
+        grant_id = source.grant.grant_id
         return TokenAuth(source, guard, self.detect, grant_id=grant_id, listener=self.listener, remake=remake)
 
     def source(self, grant_id: str, seeds: Sequence[Seed] = ()) -> TokenSource:
@@ -185,8 +193,9 @@ class Registration:
             source = _sources.get(name)
             if source is None:
                 box = SeedBox(store, grant_id, asking.keyed if self.dpop else None)
-                ledger = Ledger(store, key, reusable=self.refresh.rotation == "none")
-                endpoint = TokenEndpoint(self.token_session, self.refresh.token_timeout)
+                whom = (self.token_session, self.refresh.token_timeout)
+                endpoint = _endpoints.get(whom) or _endpoints.setdefault(whom, TokenEndpoint(*whom))
+                ledger = ledger_of(self, store, grant_id)
                 blank = asking.blank(self, store.shared)
                 build = asking.renewer(self, grant_id)
                 grant = Grant(grant_id, self.identity, build, box, self.needs_refresh_token, blank)
@@ -194,6 +203,19 @@ class Registration:
             assert isinstance(source.grant.seeds, SeedBox)
             source.grant.seeds.add(seeds)
         return source
+
+
+def _remake(
+    registration: Registration,
+    source: TokenSource,
+    base_url: str | None,
+    origins: Sequence[str] | str | None,
+    seeds: Sequence[Seed],
+) -> tuple[Any, ...]:
+    held, shared = source.held(), source.ledger.store.shared
+    left = replace(held.token, refresh_token=None) if held and not shared else None
+    brought = tuple(seeds) if shared else ()  # two masters of one refresh token lose it
+    return _remade, (registration, source.grant.grant_id, base_url, origins, brought, left)
 
 
 def _remade(
@@ -207,73 +229,8 @@ def _remade(
     return registration.auth(grant_id, base_url=base_url, origins=origins, seeds=seeds, carried=carried)
 
 
-class SeedBox:
-    """The seeds of one grant (law 16): what constructors brought, then what another program left in the store."""
-
-    def __init__(self, store: Store, grant_id: str, finish: Callable[[Pair], Pair] | None = None) -> None:
-        self._store, self._grant_id, self._finish = store, grant_id, finish
-        self._seeds: list[Seed] = []
-
-    def add(self, seeds: Sequence[Seed]) -> None:
-        """Newer ones first; each once."""
-        self._seeds[:0] = [seed for seed in seeds if seed not in self._seeds]
-        del self._seeds[16:]
-
-    def __call__(self, now: float) -> Sequence[Pair]:
-        pairs = []
-        for seed in self._seeds:
-            value = seed(self._grant_id) if callable(seed) else seed
-            if value is not None:
-                pairs.append(pair_of(value, now))
-        left = self._store.inherited(self._grant_id)
-        if left is not None and (pair := _inherited(left, self._grant_id, now)) is not None:
-            pairs.append(pair)
-        return [self._finish(pair) for pair in pairs] if self._finish else pairs
-
-
-def pair_of(value: Token | Mapping[str, Any], now: float, *, just_issued: bool = False) -> Pair:
-    """A token from outside as a pair.
-
-    Args:
-        just_issued: `expires_in` counts from now; otherwise nobody knows since when, and it is not read.
-    """
-    if isinstance(value, Token):
-        return Pair.of(value, now)
-    if not isinstance(value, Mapping):
-        raise ConfigurationError("a token must be a Token or a mapping with access_token, refresh_token and so on")
-    if not value.get("access_token") and _is_text(value.get("refresh_token")):
-        return Pair(refresh_token=value["refresh_token"])
-    lifetime = value.get("expires_in")
-    if just_issued and value.get("expires_at") is None and lifetime is not None:
-        try:
-            lifetime = float(lifetime)
-        except (TypeError, ValueError):
-            lifetime = 0.0
-        if lifetime > 0:
-            value = {**value, "expires_at": now + lifetime}
-    return Pair.of(Token.from_mapping(value), now)
-
-
-def _inherited(text: str, grant_id: str, now: float) -> Pair | None:
-    try:
-        value = json.loads(text)
-        if not isinstance(value, dict):
-            raise ValueError
-        if "generation" in value and "refresh_token" not in value:
-            return None  # our own mirror of the access token: the export key may be the same
-        return pair_of(value, now)
-    except (ValueError, ConfigurationError):
-        raise StoreError(
-            f"what another program left for grant {grant_id!r} under the import key is no JSON object with "
-            "access_token and refresh_token; it was left alone"
-        ) from None
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and value != ""
-
-
-_lock = threading.RLock()  # guards _sources; a signal handler may come in again
+_lock = threading.RLock()  # guards the two tables; a signal handler may come in again
+_endpoints: weakref.WeakValueDictionary[Any, TokenEndpoint] = weakref.WeakValueDictionary()
 _sources: weakref.WeakValueDictionary[Any, TokenSource] = weakref.WeakValueDictionary()
 
 

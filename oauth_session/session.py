@@ -18,13 +18,14 @@ from .errors import ConfigurationError
 from .events import Listener
 from .forks import part_after
 from .policy import RefreshPolicy
-from .registration import Registration, Seed
+from .registration import Registration
 from .reveal import Secret
 from .rules.detection import Detection
 from .rules.flow import HEADER
 from .rules.grants import GrantForm
 from .rules.origins import origin_of
 from .rules.token_request import ClientAuth
+from .seeds import Seed
 
 Timeout = float | tuple[float | None, float | None] | None
 RequestHook = Callable[[PreparedRequest], PreparedRequest | None]
@@ -65,6 +66,8 @@ class OAuthSession(requests.Session):
         token: the same, as a `Token`, a mapping, or a callable ``(grant_id) -> Token | mapping | None``.
         grant_id: names the resource owner's grant, such as a customer's number.
         store: ``memory:``, ``sqlite:///path``, ``redis://...``, a redis client or a store object.
+        keys: what encrypts the tokens in the store: ``"env:NAME"``, ``"file:/path"``, a callable, words of a ring, or a
+            `KeyRing`; ``oauth-session keys new`` makes one. It needs the extra ``crypto``.
         origins: further origins that may see the token, or ``"*"``.
         allow_http: let the token travel over plain http beyond loopback, too.
         refresh: when and how patiently to refresh.
@@ -108,6 +111,7 @@ class OAuthSession(requests.Session):
         token: Seed | None = None,
         grant_id: str = "default",
         store: Any = "memory:",
+        keys: Any = None,
         origins: Sequence[str] | str | None = None,
         allow_http: bool = False,
         refresh: RefreshPolicy | None = None,
@@ -145,6 +149,7 @@ class OAuthSession(requests.Session):
             "audience": audience,
             "grant_type": grant_type,
             "store": store,
+            "keys": keys,
             "refresh": refresh,
             "rotation": rotation,
             "reuse_grace": reuse_grace,

@@ -14,11 +14,12 @@ import weakref
 from collections.abc import Callable
 
 from . import policy
-from .driver import Driver, Endpoint, Ledger
+from .driver import Driver, Endpoint
 from .errors import OAuthSessionError, RefreshTimeout, StoreError
 from .events import Event, Listener, Name, tell, tell_once
 from .flight import Flight, Grant, Renewed
 from .held import Held, Memory
+from .ledger import Ledger
 from .rules import lineage
 from .rules import record as change
 from .rules.effects import Ask, Ending, Outcome, Terms
@@ -164,7 +165,7 @@ class TokenSource:
                     continue
                 down = Ending(Outcome.STORE_DOWN, reason="a new pair is kept in memory until the store is back")
                 return Renewed(None, Outcome.STORE_DOWN, error_of(down, self.grant.grant_id))
-            if ours or (error is not None and flight.ask == ask):
+            if ours or ending.outcome is Outcome.STORE_DOWN or (error is not None and flight.ask == ask):
                 return Renewed(None if error else self._answer_to(ask), ending.outcome, error)
 
     def _too_late(self) -> Renewed:
@@ -219,10 +220,12 @@ class TokenSource:
 
     def _announce(self, flight: Flight, ending: Ending) -> None:
         """Law 10: the waiters go on with what is in memory, while the worker keeps offering it to the store."""
+        self._memory.offering = True
         self._memory.written(ending.seen)
         self._end(flight, ending)
 
     def _land(self, flight: Flight, ending: Ending) -> None:
+        self._memory.offering = False
         self._memory.written(ending.seen)
         with self._lock:
             if self._flight is flight:

@@ -53,7 +53,7 @@ def test_a_record_that_is_no_json_leaves_no_secret_in_the_chain(
     for digest, (revision, _) in store._rows.items():
         store._rows[digest] = (revision, '{"pair": {"refresh_token": "' + SENTINEL)
     with pytest.raises(StoreError) as caught:
-        client.token("g")
+        client.refresh("g")
     assert not any(SENTINEL in repr(vars(error)) + str(error) for error in chain(caught.value))
     assert not any(SENTINEL in str(getattr(error, "doc", "")) for error in chain(caught.value))
 
@@ -76,7 +76,7 @@ def test_bytes_that_are_no_text_are_a_store_error(
     server.hset(key, "record", b"\xff\xfe")
     server.close()
     with pytest.raises(StoreError):
-        client.token("g")
+        client.refresh("g")
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"v":1,"grant":"g","lineage":"l","retry_at":1' + "0" * 400 + "}"])
@@ -88,7 +88,7 @@ def test_extreme_json_is_a_store_error(provider: FakeProvider, make_client: Make
     for digest, (revision, _) in store._rows.items():
         store._rows[digest] = (revision, text)
     with pytest.raises(StoreError):
-        client.token("g")
+        client.refresh("g")
 
 
 def test_put_mends_a_damaged_record(provider: FakeProvider, make_client: MakeClient) -> None:

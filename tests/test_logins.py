@@ -54,7 +54,7 @@ def test_put_over_a_living_grant(provider: FakeProvider, store_url: str, make_cl
     new = provider.issue()
     client.put(provider.url, new)
     assert client.token(provider.url).access_token == new["access_token"]
-    provider.model.revoke(0)
+    provider.model.revoke(1)
     session = other.session(provider.url)
     assert session.get("me").status_code == 200
     assert other.token(provider.url).access_token == new["access_token"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from math import inf
 from typing import Any, NamedTuple
@@ -33,6 +34,7 @@ SIZES = [
     pytest.param(Size(3, 4, 1.0, 2.0), "redis", id="short"),
     *(pytest.param(Size(8, 4, 30.0, 5.0), store, id=f"long-{store}", marks=LONG) for store in ("redis", "sqlite")),
 ]
+LONG_WINDOW = RefreshPolicy(margin=3000.0)
 DOWN = Answer(503, {}, b"")
 
 
@@ -62,8 +64,8 @@ def prepared(moody: MoodyProvider, make_client: MakeClient, store: str, **settin
     client.put("bare", {"refresh_token": pairs["bare"]["refresh_token"]})
     client.put("fresh", pairs["fresh"])
     access, refresh = pairs["stale"]["access_token"], pairs["stale"]["refresh_token"]
-    client.auth("stale").source.put(lambda now: Pair(access, refresh, issued_at=now - 1000, lifetime=1300))
-    return Case(client, settings_of(moody, store) | settings, pairs)
+    client.auth("stale").source.put(lambda now: Pair(access, refresh, issued_at=now - 11400, lifetime=13000))
+    return Case(client, settings_of(moody, store) | {"refresh": LONG_WINDOW} | settings, pairs)
 
 
 def in_peace(calls: Calls, limit: float) -> None:
@@ -130,7 +132,7 @@ def test_a_token_endpoint_that_is_a_black_hole(
     """Laws 5, 6 and 9: without an answer a refresh token goes out twice in the whole fleet, later only within known
     grace or by somebody's word; whose token is valid does not notice."""
     patience = 1.5
-    case = prepared(moody, make_client, store_url, refresh=RefreshPolicy(token_timeout=patience))
+    case = prepared(moody, make_client, store_url, refresh=replace(LONG_WINDOW, token_timeout=patience))
     case.pairs["forgiven"] = moody.issue()
     case.client.put("forgiven", {"refresh_token": case.pairs["forgiven"]["refresh_token"]})
     grants: dict[str, dict[str, Any]] = {name: {} for name in case.pairs}

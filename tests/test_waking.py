@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 import redis
 from conftest import Make, MakeClient, MakeProvider
+from support.proxy import Proxy
 from support.servers import RedisServer, redis_binaries
 
 from oauth_session import InvalidGrant, OAuthClient
+from oauth_session.stores.redis_push import shard_of
 from oauth_session.testing import FakeProvider
 
 
@@ -267,3 +269,53 @@ def test_a_valid_token_outlives_its_store(provider: FakeProvider, make_client: M
     provider.expire()
     assert session.get("me").status_code == 401  # nothing is refreshed without a claim
     assert provider.model.refresh_calls == 0
+
+
+def test_what_was_committed_while_nobody_heard_is_found(
+    provider: FakeProvider, make_client: MakeClient, server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Law 12: who has subscribed again looks again, also at a grant that it has never written; nothing else tells it."""
+    ours, theirs = make_client(provider, store=server.url), make_client(provider, store=server.url + "?client_name=b")
+    ours.put("g", provider.issue())
+    session = theirs.session("g")  # a source lives no longer than who uses it
+    theirs.token("g")
+    ledger = session.auth.source.ledger
+    end = time.monotonic() + 5
+    while not ledger.store.is_told(ledger.key):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    time.sleep(0.1)  # and what it was told at first has been said
+    theirs.token("g")
+    subscriber = ledger.store._subscriber()
+    with monkeypatch.context() as deaf:
+        deaf.setattr(subscriber, "_hear", lambda message: None)
+        new = provider.issue()
+        ours.put("g", new)
+        time.sleep(0.3)
+        assert theirs.token("g").access_token != new["access_token"]
+    subscriber._hear({"type": "subscribe", "channel": shard_of("oauth-session:", ledger.key.digest)})
+    assert theirs.token("g").access_token == new["access_token"]
+
+
+def test_a_holder_that_was_cut_off_speaks_before_its_lapsed_lease_is_taken_over(
+    make_oauth_provider: MakeProvider, make_client: MakeClient, server: RedisServer
+) -> None:
+    """Laws 5 and 10: the holder lives, with a pair that it cannot commit; who finds its lease lapsed lets it speak first."""
+    provider, proxy = make_oauth_provider(), Proxy(server.port)
+    ours, theirs = make_client(provider, store=proxy.url), make_client(provider, store=server.url)
+    ours.put("g", provider.issue())
+    sessions = ours.session("g"), theirs.session("g")
+    for session in sessions:
+        assert session.get("me").status_code == 200
+    provider.token_latency = 0.6
+    provider.expire()
+    began = time.monotonic()
+    threading.Timer(0.3, lambda: setattr(proxy, "swallowing", True)).start()
+    assert sessions[0].get("me").status_code == 200  # with what nobody else has
+    time.sleep(began + 5.6 - time.monotonic())
+    threading.Timer(0.3, lambda: setattr(proxy, "swallowing", False)).start()
+    assert sessions[1].get("me").status_code == 200
+    assert sessions[0].get("me").status_code == 200
+    assert provider.model.reuse_incidents == 0
+    assert provider.model.refresh_calls == 1
+    proxy.close()

@@ -15,10 +15,13 @@ def main() -> None:
         sys.exit("oauth-session needs click and rich: pip install 'oauth-session[cli]'")
     from . import grants
     from .demo import demo
+    from .keys import keys
     from .request import request
 
     people = [grants.login, grants.token, request, grants.status, grants.refresh, grants.revoke, grants.logout]
     group = click.Group(
-        "oauth-session", [demo, *people], help="A requests.Session that stays logged in; `demo` shows what that means."
+        "oauth-session",
+        [demo, *people, keys],
+        help="A requests.Session that stays logged in; `demo` shows what that means.",
     )
     click.version_option(package_name="oauth-session")(group)(prog_name="oauth-session")

@@ -43,7 +43,7 @@ def heal(record: Record | None, known: Record | None, now: float, age: float, re
     if known is None or (record is not None and not behind(record, known)):
         return None
     pair = replace(known.pair, issued_at=now - age)
-    claim = record.claim if record else None
+    claim = record.claim if record and record.claim and record.claim.until > now else None  # it rests once, not twice
     return replace(known, pair=pair, claim=claim, attempt=None, rest_until=now + rest, retry_at=0.0)
 
 

@@ -57,9 +57,12 @@ class TokenRequest:
     token_type: str | None = None
 
     def __repr__(self) -> str:
-        # User-info and query may be secrets.
-        shown = re.sub(r"^([^/@]*//)?.*@", r"\1", self.url.partition("?")[0], flags=re.DOTALL)
-        return f"<TokenRequest {shown}>"
+        return f"<TokenRequest {shown_url(self.url)}>"
+
+
+def shown_url(url: str) -> str:
+    """A URL for people: user-info and query may be secrets."""
+    return re.sub(r"^([^/@]*//)?.*@", r"\1", url.partition("?")[0], flags=re.DOTALL)
 
 
 def authenticate(method: str, client_id: str, client_secret: str | None) -> tuple[dict[str, str], dict[str, str]]:
@@ -86,8 +89,9 @@ def authenticate(method: str, client_id: str, client_secret: str | None) -> tupl
         else:
             pair = f"{client_id}:{client_secret}"
         return {"Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}, {}
-    except UnicodeEncodeError:  # whose message would show the secret
-        raise ConfigurationError("client_id and client_secret must be text that UTF-8 can carry") from None
+    except UnicodeEncodeError:  # which holds the secret: it must not be the context of ours
+        pass
+    raise ConfigurationError("client_id and client_secret must be text that UTF-8 can carry")
 
 
 def refresh_request(
@@ -134,7 +138,9 @@ def form_request(
     try:
         body = urlencode(filled, doseq=True).encode()
     except UnicodeEncodeError:
-        raise ConfigurationError("a parameter of the token request is no text that UTF-8 can carry") from None
+        body = None
+    if body is None:  # raised here: the other error holds the secret
+        raise ConfigurationError("a parameter of the token request is no text that UTF-8 can carry")
     headers |= {
         "Content-Type": "application/x-www-form-urlencoded",
         "Accept": "application/json",

@@ -185,7 +185,7 @@ def _json(body: bytes) -> object:
 def _seconds(value: object, most: float) -> float | None:
     """Seconds as an int, a float or text of digits; None for whatever else, and beyond ``most``."""
     if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
-        value = float(value)
+        value = float(value.strip())  # by itself float() takes fewer blanks off than strip() does
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
         return None
     return float(value)

@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 
 from ..errors import ConfigurationError, StoreError
 from ..policy import FRESHNESS, REST
-from .redis_client import client_of, says
+from .redis_client import client_of, is_in_clear, says
 from .redis_push import Subscriber, shard_of
 from .values import GrantKey, Snapshot, Swapped
 
@@ -57,7 +57,8 @@ class RedisStore:
         prefix: of the keys; the rest of a key is a hash, never a name or a secret.
         import_key: where another program left a grant as JSON with access_token and refresh_token: a template with
             ``{grant_id}``, or a callable. Read once; from then on this store's record is the only truth.
-        export_key: where the access token, never the refresh token, is mirrored as JSON for programs that only read.
+        export_key: where the access token, never the refresh token, is mirrored as JSON for programs that only read; in
+            clear, so that beside `keys=` it has to be asked for.
     """
 
     name = "redis"
@@ -92,6 +93,16 @@ class RedisStore:
         return _remade, (self._url, self._prefix, *self._templates)
 
     @property
+    def exports(self) -> bool:
+        """Whether access tokens are mirrored where others read them."""
+        return self._export is not None
+
+    @property
+    def in_clear(self) -> bool:
+        """Whether what is stored crosses a network without TLS."""
+        return is_in_clear(self.client)
+
+    @property
     def rest(self) -> float:
         """Seconds that a record rests after it was brought in: until a newer holder has been told, or has looked."""
         return REST if self._push and self._push[1].hears() else FRESHNESS
@@ -112,8 +123,7 @@ class RedisStore:
 
     def load(self, key: GrantKey) -> Snapshot:
         """The text, its revision and the server's clock."""
-        self._subscriber().looks(key.digest)
-        return self._snapshot(key, self._run(lambda: self._load(keys=[self._prefix + key.digest])))
+        return self._look(key, lambda: self._load(keys=[self._prefix + key.digest]))
 
     def swap(
         self, key: GrantKey, expected: str, revision: str, text: str, mirror: str | None = None, tell: bool = True
@@ -124,9 +134,15 @@ class RedisStore:
             keys.append(self._export(key.grant_id))
         channel = shard_of(self._prefix, key.digest) if tell else ""
         args = [expected, revision, text, mirror or "", channel, f"{key.digest} {revision}"]
-        self._subscriber().looks(key.digest)
-        snapshot = self._snapshot(key, self._run(lambda: self._swap(keys=keys, args=args)))
+        snapshot = self._look(key, lambda: self._swap(keys=keys, args=args))
         return Swapped(snapshot.revision == revision, snapshot)
+
+    def _look(self, key: GrantKey, command: Callable[[], Any]) -> Snapshot:
+        subscriber = self._subscriber()
+        count = subscriber.count(key.digest)
+        snapshot = self._snapshot(key, self._run(command))
+        subscriber.looked(key.digest, snapshot.revision, count)
+        return snapshot
 
     def wait(self, key: GrantKey, revision: str, timeout: float) -> None:
         """Return once the revision is another, or after `timeout` seconds."""
@@ -134,7 +150,7 @@ class RedisStore:
         subscriber = self._subscriber()
         while subscriber.alive(key.digest):
             left = end - time.monotonic()
-            if left <= 0 or subscriber.wait(key.digest, min(left, 1.0)):
+            if left <= 0 or subscriber.wait(key.digest, revision, min(left, 0.25)):
                 return
         while True:
             left = end - time.monotonic()

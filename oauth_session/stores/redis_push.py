@@ -19,10 +19,11 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from ..forks import LISTENS, hush_before
+from ..policy import FRESHNESS
 
 SHARDS = 1024
 PING = 1.0  # seconds between two pings
-SILENCE = 2.5  # seconds without any sign of life, after which it is dead
+SILENCE = FRESHNESS / 2  # seconds without any sign of life, after which it is dead
 START = 0.5  # seconds that a connection may take until it answers, at the start or after it was lost
 RETRY = 0.3  # seconds between two connections: well below the rest of a record that was brought back
 
@@ -45,7 +46,7 @@ class Subscriber:
         self._lock = threading.RLock()  # guards _watchers, _wanted and _thread; a signal handler may fork
         self._watchers: dict[str, list[weakref.WeakMethod[Callable[[str], None]]]] = {}
         self._counts: dict[str, int] = {}  # digest -> how often it was told
-        self._looked: dict[str, int] = {}  # digest -> that number when the grant was last looked at
+        self._looked: dict[str, tuple[str, int]] = {}  # digest -> what the last look found, and the count before it
         self._told = threading.Condition()
         self._wanted: set[str] = set()
         self._thread: threading.Thread | None = None
@@ -101,15 +102,23 @@ class Subscriber:
                 lambda: time.monotonic() - self._heard < SILENCE, max(0.0, self._started + START - time.monotonic())
             )
 
-    def looks(self, digest: str) -> None:
-        """The grant is looked at now; `wait` waits for what is told from here on."""
-        if digest in self._watchers:
-            self._looked[digest] = self._counts.get(digest, 0)
+    def count(self, digest: str) -> int:
+        """How often the grant was told so far; asked before each look at it."""
+        return self._counts.get(digest, 0)
 
-    def wait(self, digest: str, timeout: float) -> bool:
-        """Until a commit was told since the last look, at most `timeout` seconds; whether one was."""
+    def looked(self, digest: str, revision: str, count: int) -> None:
+        """A look that began at `count` has found this revision."""
+        if digest in self._watchers:
+            self._looked[digest] = revision, count
+
+    def wait(self, digest: str, revision: str, timeout: float) -> bool:
+        """Until a commit was told since the look that found this revision, at most `timeout` seconds; whether one was.
+
+        Another thread may have looked since: then the revision is another already. Without any look it may be.
+        """
         with self._told:
-            return self._told.wait_for(lambda: self._counts.get(digest, 0) != self._looked.get(digest, 0), timeout)
+            found, count = self._looked.get(digest, ("", -1))
+            return found != revision or self._told.wait_for(lambda: self.count(digest) != count, timeout)
 
     def stop(self) -> None:
         """Forget all watchers; the thread ends soon."""
@@ -121,8 +130,9 @@ class Subscriber:
             with contextlib.suppress(RedisError, OSError, ValueError), self._connect() as pubsub:
                 self._pubsub = pubsub
                 self._follow(pubsub, hushed)
-            if not hushed.is_set():
-                self._subscribed = frozenset()
+            if hushed.is_set() or not self._still_wanted():
+                return
+            self._subscribed = frozenset()
             hushed.wait(RETRY)
             if self._heard:  # not where it was refused from the first, as by an ACL
                 self._started = time.monotonic()
@@ -176,7 +186,7 @@ class Subscriber:
                 told(revision)
 
     def _still_wanted(self) -> bool:
-        """Forget watchers that are gone; without any, the thread ends."""
+        """Forget watchers that are gone; without any, the thread ends, and whoever watches next starts another."""
         with self._lock:
             for digest, watchers in list(self._watchers.items()):
                 watchers[:] = [watcher for watcher in watchers if watcher() is not None]
@@ -184,10 +194,12 @@ class Subscriber:
                     del self._watchers[digest]
                     for known in (self._counts, self._looked):
                         known.pop(digest, None)
+            if self._thread is not threading.current_thread():
+                return False
             if self._watchers:
                 return True
             self._wanted.clear()
-            self._thread = None
+            self._thread, self._subscribed = None, frozenset()
             return False
 
 

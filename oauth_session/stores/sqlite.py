@@ -16,7 +16,7 @@ from ..policy import STORE_TIMEOUT
 from .values import GrantKey, Snapshot, Swapped
 
 SCHEMA = 1
-_POLL_FIRST, _POLL_MOST = 0.002, 0.02  # seconds; a look at data_version costs about 5 microseconds
+_POLL_FIRST, _POLL_MOST = 0.002, 0.01  # seconds; a look at data_version costs about 5 microseconds
 _POOL_MOST = 8  # idle connections that are kept
 
 
@@ -195,6 +195,7 @@ class SQLiteStore:
             if isinstance(error, sqlite3.Error)
             else getattr(error, "strerror", None) or "not usable"
         )
+        error.args = (says,)  # it stays in the chain of ours, and may quote a record
         return StoreError(
             f"the SQLite store {self.path}: {says}; check that it is a file of this store, writable, with room"
         )

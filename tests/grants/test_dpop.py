@@ -12,6 +12,7 @@ import pytest
 import requests
 from support.crowd import crowd
 from support.grants_server import CALLBACK, GrantsServer
+from support.hammer import hammer
 from support.person import Person
 
 from oauth_session import (
@@ -24,7 +25,7 @@ from oauth_session import (
     mount,
 )
 from oauth_session import dpop as proofs
-from oauth_session.registration import Registration
+from oauth_session.sealing import new
 from oauth_session.stores import MemoryStore
 from oauth_session.testing import FakeProvider
 from oauth_session.tokens import DPOP_KEY
@@ -186,39 +187,15 @@ def test_a_key_is_not_for_the_api_alone(churning: GrantsServer) -> None:
     assert dict(granted.extra) == {"other": 1}
 
 
-def hammer(settings: dict[str, Any], url: str, seconds: float) -> list[str]:
-    """Call the API for a while; what failed. The key may lie in this store: it is a test's."""
-    _allow()
-    failed = []
-    with OAuthSession(**settings) as session:
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            time.sleep(0.02)
-            answer = session.get(url)
-            if answer.status_code != 200:
-                failed.append(f"{answer.status_code} {answer.headers.get('WWW-Authenticate')}")
-    return failed
-
-
-def _allow() -> None:
-    if not hasattr(Registration, "keys"):
-        Registration.keys = object()  # type: ignore[attr-defined]
-
-
 def test_eight_processes_share_a_bound_grant(churning: GrantsServer, valkey_url: str) -> None:
     """P1, P4, P6: one refresh per expiry, no proof twice, and nonces cost no refresh, through Redis."""
-    had = hasattr(Registration, "keys")
-    _allow()
-    try:
-        logged_in(churning, store=valkey_url)
-        before = churning.seen()
-        settings = churning.settings("bound", dpop=True, store=valkey_url)
-        results = crowd(8, hammer, settings, churning.issuer + "/me", 6.0)
-        assert [failure for failures in results for failure in failures] == []
-        after = churning.seen()
-    finally:
-        if not had:
-            del Registration.keys  # type: ignore[attr-defined]
+    keys = new()
+    logged_in(churning, store=valkey_url, keys=keys)
+    before = churning.seen()
+    each = [churning.settings("bound", dpop=True, store=valkey_url, keys=keys)]
+    results = crowd(8, hammer, {"each": each}, churning.issuer + "/me", 6.0)
+    assert [failure for failures in results for failure in failures] == []
+    after = churning.seen()
     calls = [seen["calls"].get("refresh_token 200", 0) for seen in (before, after)]
     assert 2 <= calls[1] - calls[0] <= 6
     assert after["repeated"] == 0

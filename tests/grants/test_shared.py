@@ -2,38 +2,18 @@
 
 from __future__ import annotations
 
-import time
-from typing import Any
-
 import pytest
-import requests
 from support.crowd import crowd
 from support.grants_server import GrantsServer
+from support.hammer import hammer
 
-from oauth_session import OAuthSession, PrivateKeyJwt, SignedJwtBearer, TokenExchange
+from oauth_session import PrivateKeyJwt, SignedJwtBearer, TokenExchange
 
 pytestmark = pytest.mark.timeout(300)  # the first run installs the server
 
 SECONDS = 5.0
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
-
-
-def hammer(settings: dict[str, Any], url: str, seconds: float) -> list[str]:
-    """Call the API with each of the grants in turn; what failed."""
-    sessions = [OAuthSession(**own) for own in settings["each"]]
-    failed = []
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        time.sleep(0.02)
-        for session in sessions:
-            try:
-                answer = session.get(url)
-                if answer.status_code != 200:
-                    failed.append(f"HTTP {answer.status_code}")
-            except requests.RequestException as error:
-                failed.append(f"{type(error).__name__}: {error}")
-    return failed
 
 
 def test_eight_processes_run_each_grant_once_per_expiry(churning: GrantsServer, valkey_url: str) -> None:

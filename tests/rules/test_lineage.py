@@ -48,8 +48,11 @@ def test_what_is_newer_stays(record: Record, known: Record | None) -> None:
 
 
 def test_a_claim_survives_healing() -> None:
-    """Who refreshes from the older record keeps the claim."""
+    """Who refreshes from the older record keeps the claim; one that has lapsed would only make everybody rest twice."""
     claim = Claim("them", 102.0)
     healed = lineage.heal(Record("g", "c", "first", seeds=OLD.seeds, claim=claim), NEWER, 100.0, 3.0, 1.0)
     assert healed is not None
     assert healed.claim == claim
+    later = lineage.heal(Record("g", "c", "first", seeds=OLD.seeds, claim=claim), NEWER, 103.0, 3.0, 1.0)
+    assert later is not None
+    assert later.claim is None

@@ -152,22 +152,27 @@ class Client(Process):
     def current(self) -> Generator[float, None, Held | None]:
         """As `held.Memory.current`."""
         memory = self._memory
-        if memory.held is not None and driver.time.monotonic() >= memory._next_look:
-            told, memory._told = memory._told, False
-            memory._postpone(policy.FRESHNESS)
-            if told or not self.world.setting.push:
-                with suppress(StoreError):
+        now = driver.time.monotonic
+        if memory.held is not None and now() >= memory._next_look and (told := memory._turn()) is not None:
+            try:
+                if told or not self.world.setting.push:
                     yield from self._look()
+            except StoreError:
+                memory._told, memory._next_look = told or memory._told, now() + policy.FRESHNESS
         return memory.held
 
     def _look(self) -> Steps:
         """As `held.Memory.look`."""
         memory = self._memory
+        if memory.offering:
+            return
         ticket = next(memory._tickets)
         seen = yield from self.load()
+        self.spoke_at = self.world.now
         known, held = memory.record, memory.held
-        healed = lineage.heal(seen.record, known, seen.now, held.age() if held else 0.0, self.world.rest)
-        if healed is not None:
+        while known is not None and (seen.record is None or lineage.behind(seen.record, known)):
+            healed = lineage.heal(seen.record, known, seen.now, held.age() if held else 0.0, self.world.rest)
+            assert healed is not None
             _, seen = yield from self.swap(seen.revision, healed)
         self._publish(seen, ticket)
 
@@ -211,10 +216,12 @@ class Client(Process):
                 world.laws.told(world, self, ask, ending.outcome.value, asked)
                 return held, ending.outcome
             if ending.outcome is Outcome.UNPERSISTED and not flight.done:
-                yield from self._until(lambda f=flight: f.done, deadline)  # type: ignore[misc]
-                if not flight.done:
-                    break
-                continue
+                patience = min(deadline, world.now + policy.STORE_TIMEOUT)
+                yield from self._until(lambda f=flight: f.done, patience)  # type: ignore[misc]
+                if flight.done:
+                    continue
+                world.laws.told(world, self, ask, Outcome.STORE_DOWN.value, asked)
+                return None, Outcome.STORE_DOWN
             if ours or (not ok and flight.ask == ask):
                 world.laws.told(world, self, ask, ending.outcome.value, asked)
                 return (held if ok and unlike else None), ending.outcome
@@ -262,7 +269,7 @@ class Client(Process):
                 failed = error
         world.log(self.name, "ends", ending.outcome.value)
         world.laws.ended(world, self, flight, ending, started)
-        flight.offering = False
+        self._memory.offering = False
         self.remember(ending.seen)
         flight.ending, flight.done = flight.ending or ending, True
         self._nudge()
@@ -273,7 +280,9 @@ class Client(Process):
         world = self.world
         match effect:
             case Load():
-                return (yield from self.load())
+                seen = yield from self.load()
+                self.spoke_at = world.now
+                return seen
             case Swap(revision, record):
                 flight.asked = driver._clocks()
                 return (yield from self.swap(revision, record))
@@ -291,7 +300,8 @@ class Client(Process):
             case Pause(seconds):
                 yield world.now + seconds
             case Announce(ending):
-                flight.ending, flight.offering = ending, True
+                flight.ending = ending
+                self._memory.offering = True
                 world.facts[ending.outcome.value] += 1
                 world.log(self.name, "announces", ending.outcome.value)
                 self.remember(ending.seen)
@@ -316,7 +326,7 @@ class Client(Process):
         if self.frozen > world.now:
             yield world.now
         assert exchange.answer is not None
-        return Posted(exchange.answer, seen._replace(now=lease.now()), "cut")
+        return Posted(exchange.answer, seen._replace(now=max(seen.now, lease.now())), "cut")
 
     def _beat(self, seen: Seen, exchange: Exchange) -> Generator[float, None, Seen]:
         """As `driver._beat`."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from oauth_session import driver, held
+from oauth_session import driver, held, policy
 
 if TYPE_CHECKING:
     from .world import World
@@ -27,10 +28,12 @@ class Clock:
 
 @contextmanager
 def set_to(world: World) -> Iterator[None]:
-    """Within, `driver` and `held` live in this world's time."""
-    before = driver.time
+    """Within, `driver` and `held` live in this world's time, and `policy` throws dice that can be thrown again."""
+    before, dice = driver.time, policy.random
     driver.time = held.time = Clock(world)
+    policy.random = random.Random(0)
     try:
         yield
     finally:
         driver.time = held.time = before
+        policy.random = dice

@@ -15,7 +15,7 @@ from oauth_session.tokens import Token
 from . import clock
 from .choices import Chooser, Dice, Script
 from .client import Client
-from .laws import Laws, owner, usable
+from .laws import Laws, usable
 from .wire import short
 from .world import START, Setting, Steps, Violation, World
 
@@ -222,7 +222,9 @@ def _summary(world: World, record: Record | None) -> str:
     if record.spare:
         words.append(f"spare {short(record.spare.refresh_token)}")
     if record.claim:
-        words.append(f"claim {world.names.get(owner(record.claim.by))} until {record.claim.until - START:.2f}")
+        words.append(
+            f"claim {world.names.get(record.claim.by.partition('.')[0])} until {record.claim.until - START:.2f}"
+        )
     if record.attempt:
         words.append(f"attempt {record.attempt.number}")
     if record.doubts:

@@ -56,7 +56,6 @@ class Laws:
         self.stored: set[str] = set()  # access tokens that the store has had
         self.family: int | None = None  # of the login that the store knows last
         self.revoked: int | None = None  # the family that the provider has revoked before it began
-        self.longest = 0.0
         self.resting = (0.0, 0.0)  # since and until when the record rests
         self.over: set[tuple[str, str]] = set()  # (client, a lineage that it knows to be over)
         self.outcomes: list[str] = []
@@ -68,13 +67,18 @@ class Laws:
         exchange = flight.exchange if flight else None
         answer = exchange.answer if exchange else None
         own = isinstance(answer, Granted) and answer.access_token == new.pair.access_token
+        own = own and exchange is not None and not exchange.committed
         known = new.pair.access_token in self.stored and not own
         if new.pair.access_token:
             self.stored.add(new.pair.access_token)
         claim, before = new.claim, old.claim if old else None
         if claim and (before is None or claim.by != before.by):
             self.claims[new.pair.refresh_token or ""] += 1
-            if new.attempt and new.attempt.number > 1 and world.faults == world.facts["resent"]:
+            lost = world.facts[
+                "reply_lost"
+            ]  # with two, that of a claim and that of the look that asks what became of it
+            calm = lost < 2 and world.faults == world.facts["resent"] + lost
+            if calm and new.attempt and new.attempt.number > 1:
                 raise Violation("I11", "a second attempt, although nothing happened to the first")
         if old is None or client.name[0] == "Z":
             self.resting = (0.0, 0.0)
@@ -83,7 +87,7 @@ class Laws:
             if known:
                 self._brought(world, client, new)
             return
-        if new.lineage != old.lineage and old.state == "live":
+        if new.lineage != old.lineage and old.state == "live" and not (known and world.store.forgot_at):
             raise Violation("I5", "another login was replaced")
         if (old.state, new.state) == ("dead", "live") and new.pair.refresh_token == old.pair.refresh_token:
             raise Violation("I5", "a dead grant was started again from the token that it died with")
@@ -97,16 +101,20 @@ class Laws:
             raise Violation("I4", f"generation {old.generation} -> {new.generation}")
         if new.generation != old.generation:
             self._grew(world, old, new)
-            if known and new.lineage == old.lineage:
-                self._brought(world, client, new)
+            if known:
+                self.unmoved = 0.0  # that was no refresh
+                if new.lineage == old.lineage:
+                    self._brought(world, client, new)
         if exchange is not None and exchange.finished and flight is not None and exchange.ask is flight.ask:
             self._told(world, exchange, old, new)
         if new.state == "dead" and old.state != "dead":
             self._died(world, exchange, old, new)
 
-    def forgot(self, world: World) -> None:
+    def forgot(self, world: World, dropped: Record | None) -> None:
         """The store is back at an earlier record, or at none."""
         record = world.store.record
+        if dropped and (record is None or record.generation < dropped.generation):
+            world.facts["commit_lost"] += 1
         self.quiet_until = self.unmoved = 0.0
         self.dead_calls = 0
         self.resting = (0.0, 0.0)
@@ -120,6 +128,10 @@ class Laws:
         if before is not None and (record.lineage != before.lineage or over):
             self.over.add((client.name, before.lineage))
         self.over.discard((client.name, record.lineage if record.state == "live" else ""))
+
+    def crashed(self, client: Process) -> None:
+        """The process that comes after it knows nothing."""
+        self.over = {(name, lineage) for name, lineage in self.over if name != client.name}
 
     def _brought(self, world: World, client: Process, record: Record) -> None:
         """A record came from a process's memory, or from a seed."""
@@ -139,7 +151,7 @@ class Laws:
         family = world.model.family_of(new.pair.refresh_token or "")
         if new.lineage != old.lineage:
             self.family = family
-        elif family != self.family:
+        elif family != self.family and new.state == "live":
             raise Violation("I5", "a late answer landed on another login")
         if new.spare and new.spare.date and new.pair.date and new.spare.date > new.pair.date:
             raise Violation("I9", "the earlier of two successes became current")
@@ -153,8 +165,8 @@ class Laws:
                 exchange.committed = True
         elif isinstance(answer, Denied) and not exchange.told:
             exchange.told = True
-            if answer.kind is not DenialKind.TRANSIENT:
-                return
+            if answer.kind is not DenialKind.TRANSIENT or exchange.client.slept != exchange.slept:
+                return  # a machine that slept counts the back-off from before its sleep: one call too early at most
             if (old.lineage, old.generation) != (exchange.origin.lineage, exchange.origin.generation):
                 return  # there is a newer pair, with a back-off of its own
             self.quiet_since = world.now
@@ -171,9 +183,12 @@ class Laws:
 
     # -- the provider
 
-    def sending(self, world: World, exchange: Exchange) -> None:
+    def passing(self, exchange: Exchange) -> None:
+        """The gate: from here on, the process cannot stop it."""
         if exchange.overtaken:
             raise Violation("I12", "a POST of a refresh token that is known to be spent")
+
+    def sending(self, world: World, exchange: Exchange) -> None:
         since, until = self.resting
         if since < exchange.claimed_at < until and not exchange.ask.force:
             raise Violation("I14", f"a POST of a record that rests for another {until - world.now:.2f} s")
@@ -194,7 +209,9 @@ class Laws:
         if others or overtaken:
             forgot_at = world.store.forgot_at
             for each in self.on_wire[token]:
-                if max(each.client.failed_at, forgot_at) >= each.claimed_at:
+                cut = max(each.client.failed_at, forgot_at) >= each.claimed_at
+                offering = isinstance(each.answer, Granted) and each.held and each is not exchange
+                if cut and not (offering and max(each.client.parted_until, forgot_at) < each.claimed_at):
                     each.blame("ousted")
         if token in self.minted and not overtaken and not others and world.store.forgot_at:
             exchange.blame("rolled_back")  # the store has forgotten what this refresh token brought
@@ -240,7 +257,6 @@ class Laws:
 
     def ended(self, world: World, client: Process, flight: Flight, ending: Ending, started: float) -> None:
         took = world.now - started
-        self.longest = max(self.longest, took)
         if took > 90 + 70 * world.faults:
             raise Violation("I3", f"a renewal took {took:.0f} s")
         record = ending.seen.record if ending.seen else None
@@ -278,7 +294,7 @@ class Laws:
         excused = facts["lag"] > 1 and record.state == "dead" and usable(world, record)
         if again is not None and setting.grace in ("none", "until_used"):
             excused |= any(each.blamed for each in self.on_wire[again])
-        if setting.grace in ("until_used", "newest_only") and facts["overtaken"]:
+        if setting.grace in ("until_used", "newest_only") and (facts["overtaken"] or facts["commit_lost"]):
             excused = True  # these graces end with the success of another, or end what another got
         died = any(len(several) > 1 and several[-1].lost for several in self.minted.values())
         if setting.grace == "newest_only" and died:
@@ -287,11 +303,6 @@ class Laws:
             excused = True  # law 10: what was used before it was stored has ended this grace
         if not excused:
             raise Violation("I2", f"the grant is lost ({record.state}); {dict(facts)}")
-
-
-def owner(claim: str) -> str:
-    """Each claim has the name of its renewal, and a number."""
-    return claim.partition(".")[0]
 
 
 def usable(world: World, record: Record) -> bool:
@@ -307,10 +318,10 @@ def _buys(world: World, token: str) -> bool:
 
 
 def _could_have_spoken(world: World, client: Process, exchange: Exchange) -> bool:
-    """Whether a process that holds a newer pair has looked at the store since this was lost, and before it was claimed."""
+    """Whether a process that holds a newer pair has looked at the store since that was lost, and before this was claimed."""
     record, lost_at = client.memory, world.store.forgot_at
     newer = record and record.lineage == exchange.origin.lineage and record.generation > exchange.origin.generation
-    heard = lost_at < client.looked_at < exchange.claimed_at - 0.1 and client.failed_at < lost_at
+    heard = lost_at < client.spoke_at < exchange.claimed_at - 0.1 and client.failed_at < lost_at
     return bool(newer and heard and client.frozen < lost_at)
 
 

@@ -84,6 +84,11 @@ def earlier_wins(mine: Pair, theirs: Pair) -> bool:
     return (mine.date or 0.0, mine.attempt) < (theirs.date or 0.0, theirs.attempt)
 
 
+def leaves_the_dead(record: Record, *rest: Any) -> Record | None:
+    done = commit(record, *rest)
+    return replace(record, spare=done.pair) if done and record.state == "dead" else done
+
+
 def notes_no_attempt(record: Record, by: str, now: float) -> Record:
     return replace(claim(record, by, now), attempt=None)
 
@@ -207,28 +212,23 @@ def uses_before_it_stores(ask: Ask, terms: Terms) -> Renewal:
         granted = isinstance(effect, Post) and isinstance(reply.answer, Granted)
 
 
-heal, begin = lineage.heal, lineage.begin
+heal, begin, behind = lineage.heal, lineage.begin, lineage.behind
 
 
-def never_heals(*given: Any) -> None:
-    return None
+def never_behind(record: Record, known: Record) -> bool:
+    return False
 
 
-def heals_a_logout(record: Record | None, known: Record | None, *rest: Any) -> Record | None:
-    live = record and replace(record, state="live", generation=0) if record and record.state == "logged_out" else record
-    return heal(live, known, *rest)
+def heals_a_logout(record: Record, known: Record) -> bool:
+    return record.state == "logged_out" and record.lineage == known.lineage and known.state == "live"
 
 
-def heals_another_lineage(record: Record | None, known: Record | None, *rest: Any) -> Record | None:
-    if record and known and record.lineage != known.lineage:
-        record = replace(record, lineage=known.lineage, generation=0)
-    return heal(record, known, *rest)
+def heals_another_lineage(record: Record, known: Record) -> bool:
+    return record.lineage != known.lineage and known.state == "live"
 
 
-def heals_with_older(record: Record | None, known: Record | None, *rest: Any) -> Record | None:
-    if record and known and record.generation > known.generation:
-        record = replace(record, generation=0)
-    return heal(record, known, *rest)
+def heals_with_older(record: Record, known: Record) -> bool:
+    return record.lineage == known.lineage and record.generation > known.generation
 
 
 def heals_without_rest(
@@ -259,11 +259,6 @@ def keeps_the_attempts(record: Record, *given: Any) -> Record:
     return replace(done := committed(record, *given), attempt=record.attempt if done.claim else None)
 
 
-def gives_the_pair_up_for_the_spare(record: Record, by: str, now: float, error: str) -> Record:
-    done = doubt(record, by, now, error)
-    return replace(done, spare=None, doubts=0) if record.spare else done
-
-
 def forgets_who_asked(seen: Seen, ask: Ask, terms: Terms) -> Any:
     """A failure that finds the store wiped writes its record there as it was."""
     return refresh(seen, ask, replace(terms, rest=0.0))
@@ -272,9 +267,18 @@ def forgets_who_asked(seen: Seen, ask: Ask, terms: Terms) -> Any:
 refresh = protocol._refresh
 
 
-def drops_the_pair(seen: Seen, changed: Record) -> Generator[Effect, Any, Seen]:
+def drops_the_pair(offers: int) -> Generator[Effect, Any, tuple[Seen, int]]:
     raise StoreError("the pair is dropped")
     yield Load()
+
+
+def a_lapsed_claim_is_free(record: Record, now: float, ask: Ask, terms: Terms) -> Decision:
+    return decide(record, now, ask, replace(terms, rest=0.0))
+
+
+def takes_a_lost_claim_for_none(seen: Seen, record: Record, me: str) -> Generator[Effect, Any, tuple[bool, Seen]]:
+    answer: tuple[bool, Seen] = yield Swap(seen.revision, change.claim(record, me, seen.now))
+    return answer
 
 
 _ALL = (
@@ -302,25 +306,29 @@ _ALL = (
         8, "blames-winner", "a refusal of the old pair is held against the new", protocol, "_failure", blames_the_winner
     ),
     Mutant(8, "empty-tombstone", "a tombstone without its pair", change, "doubt", empty_tombstone),
-    Mutant(
-        8,
-        "dropped-pair",
-        "one refusal costs the pair, if it has a spare",
-        change,
-        "doubt",
-        gives_the_pair_up_for_the_spare,
-    ),
+    Mutant(8, "late-spare", "a late success leaves a dead grant dead", change, "commit", leaves_the_dead),
     Mutant(9, "shorter-back-off", "a loser shortens a rival's back-off", change, "release", shortens_the_back_off),
     Mutant(9, "unshared-failure", "a failure is not shared", change, "release", keeps_it_to_itself),
     Mutant(9, "unread-back-off", "the shared back-off is not read", protocol, "decide", does_not_wait),
     Mutant(9, "unread-tombstone", "the tombstone is not read", protocol, "decide", sees_no_tombstone),
     Mutant(10, "eager-use", "used before it is stored", protocol, "renewal", uses_before_it_stores),
-    Mutant(10, "drops-pair", "a pair that could not be stored is dropped", protocol, "_until_stored", drops_the_pair),
+    Mutant(10, "drops-pair", "a pair that could not be stored is dropped", protocol, "_until_seen", drops_the_pair),
+    Mutant(
+        10,
+        "no-lapse",
+        "who finds a lease lapsed does not let its holder speak",
+        protocol,
+        "decide",
+        a_lapsed_claim_is_free,
+    ),
+    Mutant(
+        3, "lost-claim", "a claim whose reply is lost counts for none", protocol, "_claim", takes_a_lost_claim_for_none
+    ),
     Mutant(11, "other-login", "a late answer lands on another login", change, "commit", ignores_lineage),
-    Mutant(11, "never-heals", "what the store has lost is not brought back", lineage, "heal", never_heals),
-    Mutant(11, "heals-logout", "brought back over a logout", lineage, "heal", heals_a_logout),
-    Mutant(11, "heals-login", "brought back over another login", lineage, "heal", heals_another_lineage),
-    Mutant(11, "heals-older", "brought back although the store has newer", lineage, "heal", heals_with_older),
+    Mutant(11, "never-heals", "what the store has lost is not brought back", lineage, "behind", never_behind),
+    Mutant(11, "heals-logout", "brought back over a logout", lineage, "behind", heals_a_logout),
+    Mutant(11, "heals-login", "brought back over another login", lineage, "behind", heals_another_lineage),
+    Mutant(11, "heals-older", "brought back although the store has newer", lineage, "behind", heals_with_older),
     Mutant(11, "no-rest", "what was brought back does not rest", lineage, "heal", heals_without_rest),
     Mutant(11, "no-rest-for-seeds", "a seed does not rest", lineage, "begin", begins_without_rest),
     Mutant(
@@ -364,7 +372,7 @@ def at_work(name: str) -> Iterator[None]:
         yield
 
 
-def table(most: int = 20_000) -> Iterator[tuple[Mutant, int | None, str]]:
+def table(most: int = 100_000) -> Iterator[tuple[Mutant, int | None, str]]:
     """Each mutant, the first seed that catches it (None: none does), and the invariant that it breaks."""
     for mutant in _ALL:
         with at_work(mutant.name):

@@ -20,7 +20,6 @@ class Flight:
         self.ask, self.me = ask, me
         self.ending: Ending | None = None  # the waiters may go
         self.done = False
-        self.offering = False  # announced, not stored
         self.asked = (0.0, 0.0)  # just before the last swap
         self.exchange: Exchange | None = None  # the last one
 
@@ -34,7 +33,7 @@ class Process:
 
     def __init__(self, world: World, name: str, offset: float = 0.0) -> None:
         self.world, self.name, self.offset = world, name, offset
-        self.frozen = self.parted_until = self.failed_at = self.looked_at = self.slept = 0.0
+        self.frozen = self.parted_until = self.failed_at = self.looked_at = self.spoke_at = self.slept = 0.0
         self.ledger: Any = None
         self.flight: Flight | None = None
 
@@ -100,24 +99,28 @@ class Process:
         if world.now < store.away_until or world.now < self.parted_until:
             yield world.now + 0.05
             raise self._failed(what, "away")
-        done = act()
+        done, looked_at = act(), self.looked_at
         seen = self.look()
         world.log(self.name, what, "done" if done else "somebody was faster")
         match self.suffer(after):
             case "resent":
                 world.log(self.name, "reply lost, sent again")
+                self.looked_at = looked_at  # it has not seen what it got
                 return (yield from self._command(what, act, ()))
             case "reply_lost":
+                self.looked_at = looked_at
                 raise self._failed(what, "the reply is lost")
             case "forgot":
+                dropped = store.record
                 store.forget(world.now)
                 world.log(self.name, "THE STORE FORGETS ITS LAST WRITE")
-                world.laws.forgot(world)
+                world.laws.forgot(world, dropped)
                 world.wake_watchers()
             case "wiped":
+                dropped = store.record
                 store.wipe(world.now)
                 world.log(self.name, "THE STORE IS WIPED")
-                world.laws.forgot(world)
+                world.laws.forgot(world, dropped)
                 world.wake_watchers()
         back = span("store")
         if back or self.frozen > world.now:

@@ -35,7 +35,7 @@ class Exchange:
         self.answer: Granted | Denied | Silence | None = None
         self.gated = self.on_wire = self.processed = self.committed = self.told = False
         self.claimed_at = self.answered_at = seen.now
-        self.overtaken = False
+        self.overtaken, self.slept = False, client.slept
         self.blamed: set[str] = set()
         self._abandoned = False
         self._waiter: Task | None = None
@@ -108,6 +108,7 @@ class Exchange:
         if not self.lease.holds():
             world.log(client.name, "POST", "stopped at the gate: the claim is lost")
             return self._finish(Silence.CLAIM_LOST)
+        world.laws.passing(self)
         self.gated = True
         kind = client.suffer(ON_WIRE)
         if client.frozen > world.now:

@@ -18,7 +18,7 @@ from typing import Any
 import requests
 
 from oauth_session import OAuthSession
-from oauth_session.policy import LEASE
+from oauth_session.policy import LEASE, PROBATION
 
 PROGRAM = Path(__file__).parent / "doomed.py"
 PATIENCE = 60.0  # seconds until everything must be well again
@@ -92,6 +92,8 @@ class Lane:
         self._well()
         victims = self._random.sample(self._workers, self._random.randint(1, self._count))
         freeze = self._random.random() < 0.5
+        if self.shots:
+            time.sleep(PROBATION)  # the last round's refresh may have been for a refusal
         self._expire()
         time.sleep(self._random.uniform(*self._moment))
         self.shots["frozen" if freeze else "killed"] += 1

@@ -98,6 +98,11 @@ class Server:
         self.stop()
         self.start()
 
+    def start_with(self, option: str, value: str) -> None:
+        """Start again with another value of an option."""
+        self._command[self._command.index(option) + 1] = value
+        self.start()
+
     def kill(self) -> None:
         self.process.kill()
         self.process.wait(5)
