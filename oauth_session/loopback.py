@@ -18,7 +18,7 @@ PATH = "/callback"
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{title}</title><style>body{{font:1.1rem/1.6 system-ui,sans-serif;max-width:34rem;margin:18vh auto;padding:0 1.5rem;
 color:#222;background:#fafafa}}h1{{font-size:1.6rem;color:{color}}}@media(prefers-color-scheme:dark){{body{{color:#ddd;
-background:#181818}}}}</style><h1>{title}</h1><p>{text}</p></html>"""
+background:#181818}}h1{{filter:brightness(1.7)}}}}</style><h1>{title}</h1><p>{text}</p></html>"""
 
 
 class Loopback:

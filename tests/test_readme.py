@@ -60,11 +60,12 @@ def test_the_page_on_encryption(provider: FakeProvider, tmp_path: Path, monkeypa
     assert not any(token.access_token.encode() in path.read_bytes() for path in tmp_path.iterdir())
 
 
-def test_the_threat_model_names_its_tests() -> None:
-    """Each test that the threat model names is there."""
+@pytest.mark.parametrize(("page", "least"), [("security", 25), ("standards", 90)])
+def test_a_page_names_its_tests(page: str, least: int) -> None:
+    """Each test that the threat model and the table of the standards name is there."""
     there = "".join(path.read_text() for path in README.parent.joinpath("tests").rglob("test_*.py"))
-    named = re.findall(r"``(test_\w+)``", (README.parent / "docs" / "security.rst").read_text())
-    assert len(named) > 25
+    named = re.findall(r"``(test_\w+)``", (README.parent / "docs" / f"{page}.rst").read_text())
+    assert len(named) > least
     assert [name for name in named if f"def {name}(" not in there] == []
 
 
