@@ -36,6 +36,7 @@ RANKS = {
     # the world
     "forks": 1.9,
     "endpoint": 2.0,
+    "environment": 2.0,
     "stores.memory": 2.0,
     "stores.sqlite": 2.0,
     "stores.redis_client": 2.0,
