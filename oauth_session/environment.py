@@ -10,8 +10,6 @@ from __future__ import annotations
 import os
 import sys
 import urllib.request
-from collections import OrderedDict
-from collections.abc import Callable
 from operator import itemgetter
 from typing import Any
 
@@ -23,8 +21,6 @@ utils: Any = requests.utils
 library: Any = urllib.request
 
 MOST = 1024  # origins that are remembered
-_PLAIN = requests.Session.merge_environment_settings
-
 _NAMES: tuple[tuple[Any, tuple[str, ...]], ...] = (
     (sessions, ("get_environ_proxies", "merge_setting")),
     (
@@ -44,18 +40,16 @@ _NAMES: tuple[tuple[Any, tuple[str, ...]], ...] = (
 _PARTS = [(vars(module), itemgetter(*names)) for module, names in _NAMES]
 
 
-def _is_own(function: Any) -> bool:
+def is_own(function: Any) -> bool:
     """Whether it is its library's, and not what somebody had put in its place before we were imported."""
     home = sys.modules.get(getattr(function, "__module__", None) or "")
-    return home is not None and getattr(function, "__globals__", None) is vars(home) and _of_library(home.__name__)
-
-
-def _of_library(name: str) -> bool:
-    return name.partition(".")[0] in ("requests", "urllib")
+    if home is None or home.__name__.partition(".")[0] not in ("requests", "urllib"):
+        return False
+    return getattr(function, "__globals__", None) is vars(home)  # a wrapper bears the name, but has a home of its own
 
 
 _OWN = [pick(names) for names, pick in _PARTS]
-_PATCHED_EARLY = not all(_is_own(part) for parts in (*_OWN, (_PLAIN,)) for part in parts)
+_PATCHED_EARLY = not all(is_own(part) for parts in _OWN for part in parts)
 # macOS and Windows have further sources, which are asked where the variables name no proxy
 _FURTHER_SOURCES = (utils.getproxies, utils.proxy_bypass) != (
     library.getproxies_environment,
@@ -78,45 +72,15 @@ class _Look:
 _last: _Look | None = None  # replaced whole, so that no lock is needed
 
 
-def merged(
-    plain: Callable[..., dict[str, Any]],
-    session: requests.Session,
-    url: Any,
-    proxies: Any,
-    stream: Any,
-    verify: Any,
-    cert: Any,
-) -> dict[str, Any]:
-    """What `plain`, the next `merge_environment_settings`, would return."""
-    look = _looked() if session.trust_env and getattr(plain, "__func__", None) is _PLAIN else None
-    no_proxy = proxies.get("no_proxy") if proxies else None
-    if look is None or not (no_proxy is None or isinstance(no_proxy, str)):
-        return plain(url, proxies, stream, verify, cert)
-    found = _proxies(look, url, no_proxy)
-    if found is None:
-        return plain(url, proxies, stream, verify, cert)
-    if proxies is not None:
-        for scheme, proxy in found.items():
-            proxies.setdefault(scheme, proxy)
-    if verify is True or verify is None:
-        verify = look.bundle or verify
-    merge: Callable[..., Any] = sessions.merge_setting
-    none = type(proxies) is dict is type(session.proxies) and not proxies and not session.proxies
-    return {
-        "proxies": OrderedDict() if none else merge(proxies, session.proxies),
-        "stream": merge(stream, session.stream),
-        "verify": merge(verify, session.verify),
-        "cert": merge(cert, session.cert),
-    }
+def is_patched() -> bool:
+    """Whether somebody has put something of their own in place of what requests would call."""
+    return _PATCHED_EARLY or [pick(names) for names, pick in _PARTS] != _OWN
 
 
-def _looked() -> _Look | None:
-    """What is remembered, after a look at the variables; None: requests must be asked."""
+def look_up(url: Any, no_proxy: str | None) -> tuple[dict[str, str], str | None] | None:
+    """The proxies for this URL (not to be written to) and the CA bundle; None: requests must be asked."""
     global _last
-    if _PATCHED_EARLY or [pick(names) for names, pick in _PARTS] != _OWN:
-        return None
-    variables = _variables()
-    look = _last
+    variables, look = _variables(), _last
     if look is None or look.variables != variables:
         if variables is None:
             return None
@@ -124,7 +88,8 @@ def _looked() -> _Look | None:
         if look.variables != variables:  # another thread is changing them just now
             return None
         _last = look
-    return look if look.complete else None
+    found = _proxies(look, url, no_proxy) if look.complete else None
+    return None if found is None else (found, look.bundle)
 
 
 def _variables() -> dict[Any, Any] | None:
@@ -134,17 +99,17 @@ def _variables() -> dict[Any, Any] | None:
 
 
 def _proxies(look: _Look, url: Any, no_proxy: str | None) -> dict[str, str] | None:
-    """The proxies for this URL's origin, which is all that requests looks at; None: requests must be asked."""
     if type(url) is not str or (start := url.find("://")) < 0 or (end := url.find("/", start + 3)) < 0:
         return None
-    origin = url[:end]
+    origin = url[:end]  # all that requests looks at
     found = look.proxies.get((origin, no_proxy))
     if found is None:
         if "@" in origin:  # no password stays here
             return None
         found = dict(sessions.get_environ_proxies(url, no_proxy=no_proxy))
-        if look.variables == _variables():
-            if len(look.proxies) >= MOST:
-                look.proxies.clear()
-            look.proxies[origin, no_proxy] = found
+        if look.variables != _variables():
+            return None
+        if len(look.proxies) >= MOST:
+            look.proxies.clear()
+        look.proxies[origin, no_proxy] = found
     return found

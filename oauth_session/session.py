@@ -13,7 +13,7 @@ from requests.sessions import merge_setting
 from requests.utils import get_netrc_auth
 from urllib3.util import Retry
 
-from . import environment
+from . import merging
 from .auth import Marked, TokenAuth
 from .errors import ConfigurationError
 from .events import Listener
@@ -189,15 +189,12 @@ class OAuthSession(requests.Session):
 
     def prepare_request(self, request: Request) -> PreparedRequest:
         """As requests', on the whole URL, and with `request_hooks` run before the token is attached."""
-        url = self._whole(request.url)
-        if url is request.url and not self.request_hooks:
-            return super().prepare_request(request)
-        ours = Request()
+        ours = object.__new__(type(request))
         ours.__dict__.update(request.__dict__)
-        ours.url = url
+        ours.url = self._whole(request.url)
         if self.request_hooks:
             ours.auth = self._hooked(ours)
-        return super().prepare_request(ours)
+        return merging.prepared(super().prepare_request, self, ours)
 
     def rebuild_auth(self, prepared_request: PreparedRequest, response: Response) -> None:
         """On a redirect, the token goes on within its origin (the newest that was sent), and never beyond it."""
@@ -222,7 +219,7 @@ class OAuthSession(requests.Session):
         plain = super().merge_environment_settings
         if not self.remember_environment:
             return plain(url, proxies, stream, verify, cert)
-        return environment.merged(plain, self, url, proxies, stream, verify, cert)
+        return merging.environment_settings(plain, self, url, proxies, stream, verify, cert)
 
     def send(self, request: PreparedRequest, **kwargs: Any) -> Response:
         """As requests', with the session's `timeout` where the call gives none."""
