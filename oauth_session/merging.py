@@ -29,7 +29,7 @@ def prepared(plain: Callable[[Request], PreparedRequest], session: Session, requ
         if _is_empty(request.params) and _is_empty(session.params):
             request.params = ""
         if _is_empty(request.headers) and type(session.headers) is CaseInsensitiveDict and not _takes_away(session):
-            request.headers = None
+            request.headers = None  # type: ignore[assignment]  # requests takes None, as its constructor does
     return plain(request)
 
 
