@@ -40,7 +40,7 @@ def _save(figure: Any, path: Path) -> None:
 
 def storm(found: dict[str, Any], path: Path) -> None:
     """Requests per half second that were answered and that failed, one strip for each client."""
-    figure, strips = plt.subplots(len(found), 1, figsize=(8.5, 1.05 * len(found) + 0.6), sharex=True)
+    figure, strips = plt.subplots(len(found), 1, figsize=(8.5, 1.05 * len(found) + 0.6), sharex=True, sharey=True)
     for axes, (name, state) in zip(strips, found.items(), strict=True):
         times = [slot / 2 for slot in range(len(state["timeline"]))]
         good, bad = ([slot[which] for slot in state["timeline"]] for which in (0, 1))

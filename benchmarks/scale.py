@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import resource
 import secrets
@@ -9,6 +10,7 @@ import statistics
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import redis
@@ -54,23 +56,29 @@ def fill(plain: Any, client: OAuthClient, provider: FakeProvider, first: int, la
     return sizes
 
 
-def _refreshes(plain: Any, client: OAuthClient, provider: FakeProvider, names: list[str]) -> dict[str, float]:
-    took = []
-    for name in names:
-        client.put(name, provider.issue())
+def _refreshes(clients: dict[str, OAuthClient], provider: FakeProvider, count: int) -> dict[str, float]:
+    """Milliseconds of a refresh for each client, in turns, refresh by refresh."""
+    took: dict[str, list[float]] = {which: [] for which in clients}
+    for client in clients.values():
+        for number in range(count):
+            client.put(f"customer-{number}", provider.issue())
+    for number in range(count):
+        for which in sorted(clients, reverse=bool(number % 2)):
+            began = time.perf_counter()
+            clients[which].refresh(f"customer-{number}")
+            took[which].append(time.perf_counter() - began)
+    return {which: statistics.median(times) * 1e3 for which, times in took.items()}
+
+
+def _server(plain: Any, client: OAuthClient, count: int) -> dict[str, float]:
+    """What a refresh costs the server: scripts, and CPU."""
     before = plain.info("all")
-    for name in names:
-        began = time.perf_counter()
-        client.refresh(name)
-        took.append(time.perf_counter() - began)
+    for number in range(count):
+        client.refresh(f"customer-{number}")
     after = plain.info("all")
     scripts = after["cmdstat_evalsha"]["calls"] - before["cmdstat_evalsha"]["calls"]
-    cpu = after["used_cpu_user"] + after["used_cpu_sys"] - before["used_cpu_user"] - before["used_cpu_sys"]
-    return {
-        "milliseconds": statistics.median(took) * 1e3,
-        "scripts": scripts / len(names),
-        "server_cpu_microseconds": cpu / len(names) * 1e6,
-    }
+    cpu = sum(after[name] - before[name] for name in ("used_cpu_user", "used_cpu_sys"))
+    return {"scripts": scripts / count, "server_cpu_microseconds": cpu / count * 1e6}
 
 
 def in_redis(url: str, few: int, many: int, refreshes: int) -> dict[str, Any]:
@@ -84,13 +92,9 @@ def in_redis(url: str, few: int, many: int, refreshes: int) -> dict[str, Any]:
         tokens = fill(large, clients["many"], provider, 0, many)
         used = large.info("memory")["used_memory"] - empty
         found["grants"], found["bytes_per_grant"], found["token_json"] = many, used / many, tokens / many
-        turns: dict[str, list[dict[str, float]]] = {"few": [], "many": []}
-        for turn in range(6):
-            for which, plain in (("few", small), ("many", large)):
-                names = [f"customer-{turn * refreshes + number}" for number in range(refreshes)]
-                turns[which].append(_refreshes(plain, clients[which], provider, names))
-        for which, measured in turns.items():
-            found[which] = {name: statistics.median(m[name] for m in measured) for name in measured[0]}
+        took = _refreshes(clients, provider, refreshes)
+        for which, plain in (("few", small), ("many", large)):
+            found[which] = {"milliseconds": took[which], **_server(plain, clients[which], refreshes)}
         found["ratio"] = found["many"]["milliseconds"] / found["few"]["milliseconds"]
         began, cursor, pages, listed, slowest = time.perf_counter(), None, 0, 0, 0.0
         while pages < 50:
@@ -138,12 +142,17 @@ def in_memory(count: int) -> dict[str, float]:
         client = _client(provider, MemoryStore())
         response = _response(provider)
         client.put("first", response)
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        before = _resident()
         for number in range(count):
             client.put(f"customer-{number}", response | {"access_token": secrets.token_urlsafe(300)})
-        used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+        used = _resident() - before
         client.close()
-    return {"grants": count, "bytes_per_grant": used * 1024 / count}
+    return {"grants": count, "bytes_per_grant": used / count}
+
+
+def _resident() -> int:
+    gc.collect()
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 def sealed(count: int) -> dict[str, dict[str, float]]:
