@@ -21,6 +21,7 @@ from oauth_session.testing import FakeProvider
 from .peers import MODULES, OURS, PEERS, STATIC, Setting
 
 WARM_UP = 50
+SLICE = 100  # requests in a row; what the machine does besides meets all clients of a round alike
 # A server in a process of its own, so that its CPU is not counted.
 SERVER = """
 import http.server
@@ -52,21 +53,25 @@ class Stub(BaseAdapter):
 
 
 def rounds(sessions: dict[str, requests.Session], url: str, count: int, times: int) -> dict[str, dict[str, Any]]:
-    """CPU and wall of so many requests each, in turn, as ratios to the static header of the same round."""
+    """CPU and wall of so many requests each, in turns, as ratios to the static header of the same round."""
     cpu: dict[str, list[float]] = {name: [] for name in sessions}
     wall: dict[str, list[float]] = {name: [] for name in sessions}
     for session in sessions.values():
         for _ in range(WARM_UP):
             session.get(url)
     names = list(sessions)
-    for turn in range(times):
-        for name in names[turn % len(names) :] + names[: turn % len(names)]:
-            session = sessions[name]
-            began, used = time.perf_counter(), time.process_time()
-            for _ in range(count):
-                session.get(url)
-            cpu[name].append(time.process_time() - used)
-            wall[name].append(time.perf_counter() - began)
+    for _ in range(times):
+        used, took = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0.0)
+        for part in range(count // SLICE):
+            for name in names[part % len(names) :] + names[: part % len(names)]:
+                get, began, cpu_began = sessions[name].get, time.perf_counter(), time.process_time()
+                for _ in range(SLICE):
+                    get(url)
+                used[name] += time.process_time() - cpu_began
+                took[name] += time.perf_counter() - began
+        for name in names:
+            cpu[name].append(used[name])
+            wall[name].append(took[name])
 
     def ratios(of: dict[str, list[float]], name: str) -> list[float]:
         return [mine / base for mine, base in zip(of[name], of[STATIC], strict=True)]
