@@ -201,3 +201,32 @@ def test_one_listener_however_grants_come_and_go(valkey_url: str) -> None:
     assert store.is_told(key)
     store.close()
     assert eventually(lambda: listeners() == 0)
+
+
+def test_channels_that_nobody_needs_any_more_are_left(valkey_url: str) -> None:
+    """Scale: who goes through many grants hears of those in use, not of all; who comes back to one is told again."""
+
+    class Ear:
+        def hear(self, revision: str) -> None: ...
+
+    store, keys = (
+        RedisStore(valkey_url, prefix="leaving:"),
+        [GrantKey(f"{number:08x}" + "0" * 56, "g") for number in range(40)],
+    )
+    ears = [Ear() for _ in keys]
+    for key, ear in zip(keys, ears, strict=True):
+        store.watch(key, ear.hear)
+    with redis.Redis.from_url(valkey_url, decode_responses=True) as plain:
+        channels = [redis_push.shard_of("leaving:", key.digest) for key in keys]
+
+        def listened() -> set[str]:
+            return {channel for channel, count in plain.pubsub_numsub(*channels) if count}
+
+        assert eventually(lambda: all(map(store.is_told, keys)), 20)
+        del ears[1:], ear
+        assert eventually(lambda: listened() == {channels[0]}, 20)
+        assert [store.is_told(key) for key in keys[:2]] == [True, False]
+        store.watch(keys[1], ears[0].hear)
+        assert eventually(lambda: store.is_told(keys[1]), 20)
+        assert listened() == set(channels[:2])
+    store.close()

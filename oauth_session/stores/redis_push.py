@@ -155,6 +155,11 @@ class Subscriber:
             if fresh:
                 pubsub.subscribe(*fresh)
                 subscribed |= fresh
+            stale = subscribed - self._wanted
+            if stale:
+                self._subscribed -= stale  # before a watcher that comes back could believe that it is told
+                pubsub.unsubscribe(*stale)
+                subscribed -= stale
             message = pubsub.get_message(timeout=0.2 if subscribed != self._subscribed else PING / 2)
             if hushed.is_set():
                 return
@@ -178,6 +183,8 @@ class Subscriber:
                 waiting = [digest for digest in self._watchers if shard_of(self._prefix, digest) == channel]
             for digest in waiting:
                 self._tell(digest, "")  # what was committed before we listened was not told
+        elif message["type"] == "unsubscribe":  # the answer to an earlier subscription may have come after we had asked
+            self._subscribed -= {channel}
         elif message["type"] == "message":
             digest, _, revision = _text(message.get("data")).partition(" ")
             if digest in self._watchers:
@@ -195,12 +202,15 @@ class Subscriber:
     def _still_wanted(self) -> bool:
         """Forget watchers that are gone; without any, the thread ends, and whoever watches next starts another."""
         with self._lock:
+            known = len(self._watchers)
             for digest, watchers in list(self._watchers.items()):
                 watchers[:] = [watcher for watcher in watchers if watcher() is not None]
                 if not watchers:
                     del self._watchers[digest]
-                    for known in (self._counts, self._looked):
-                        known.pop(digest, None)
+                    for each in (self._counts, self._looked):
+                        each.pop(digest, None)
+            if len(self._watchers) != known:  # who goes through many grants would hear of all others in the end
+                self._wanted = {shard_of(self._prefix, digest) for digest in self._watchers}
             if self._thread is not threading.current_thread():
                 return False
             if self._watchers:
