@@ -91,13 +91,10 @@ def listen(response: Response) -> None:
     _note(response.request.url or "", response.headers)
 
 
-def _note(url: str, headers: Mapping[str, str]) -> bool:
-    """Whether there was a nonce, and it is another than the one that is known."""
+def _note(url: str, headers: Mapping[str, str]) -> None:
     nonce, origin = headers.get(NONCE), origin_of(url)
-    if nonce is None or origin is None or not _SENDABLE.fullmatch(nonce) or _nonces.get(origin) == nonce:
-        return False
-    _nonces[origin] = nonce
-    return True
+    if nonce is not None and origin is not None and _SENDABLE.fullmatch(nonce):
+        _nonces[origin] = nonce
 
 
 def asked_again(
@@ -106,8 +103,8 @@ def asked_again(
     """For `TokenRequest.again`: keeps the nonce of any answer; the same once more where only the nonce was wrong."""
 
     def again(status: int, headers: Mapping[str, str], body: bytes) -> TokenRequest | None:
-        fresh = _note(url, headers)
-        if not first or not fresh or status not in (400, 401):
+        _note(url, headers)  # another thread may have heard it meanwhile: the refused request was made before
+        if not first or headers.get(NONCE) is None or status not in (400, 401):
             return None
         try:
             data = json.loads(body)
