@@ -25,24 +25,9 @@ _DAY = 86400.0  # nobody means a longer Retry-After
 _NUMBER = re.compile(r"[0-9]{1,20}(?:\.[0-9]{0,20})?")
 _PRINTABLE = re.compile(r"[\x20-\x7e]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
-_REGISTERED = frozenset(  # RFC 6749 5.2, RFC 8628 3.5, RFC 8693 2.2.2, RFC 9449
-    [
-        "invalid_request",
-        "invalid_client",
-        "invalid_grant",
-        "unauthorized_client",
-        "unsupported_grant_type",
-        "invalid_scope",
-        "invalid_target",
-        "authorization_pending",
-        "slow_down",
-        "access_denied",
-        "expired_token",
-        "server_error",
-        "temporarily_unavailable",
-        "use_dpop_nonce",
-        "invalid_dpop_proof",
-    ]
+_REGISTERED = re.compile(  # RFC 6749 5.2, RFC 8628 3.5, RFC 8693 2.2.2, RFC 9449 5 and 8
+    "invalid_(request|client|grant|scope|target|dpop_proof)|unauthorized_client|unsupported_grant_type|server_error|"
+    "temporarily_unavailable|authorization_pending|slow_down|access_denied|expired_token|use_dpop_nonce"
 )
 _MEMBERS = ("access_token", "token_type", "refresh_token", "expires_in", "scope", DPOP_KEY)  # no server sets the key
 
@@ -140,7 +125,9 @@ def read_token_response(
     uri = members.get("error_uri")
     return Denied(
         kind=DenialKind.MALFORMED if malformed else _kind(status, error, members),
-        error=error if error in _REGISTERED else _words(error, secrets, 100),  # a secret may be as short as "d"
+        error=error
+        if _REGISTERED.fullmatch(error or "")
+        else _words(error, secrets, 100),  # a secret may be as short as "d"
         description=_words(members.get("error_description"), secrets, 300),
         uri=_words(uri.partition("?")[0] if isinstance(uri, str) else None, secrets, 300),
         status=status,

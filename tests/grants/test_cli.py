@@ -15,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import requests
 from support.grants_server import GrantsServer
 from support.servers import free_port
 
@@ -167,6 +168,18 @@ def test_a_login_that_fails(run: Run, tmp_path: Path, browser: str, says: str, s
     if shown is not None:
         assert shown in seen(tmp_path)
     assert "No grants" in run("status", "-s", "mine").stderr
+
+
+def test_a_logout_is_here_alone(inside: Run, server: GrantsServer) -> None:
+    """Section 5: `token` begins a grant that needs no person, `logout` ends it here; the token itself is still good."""
+    token = inside("token", "-s", "robot").stdout.strip()
+    assert "Logged out of robot" in inside("logout", "-s", "robot").stderr
+    (grant,) = json.loads(inside("status", "-s", "robot", "--json").stdout)
+    assert grant["state"] == "logged_out"
+    gone = inside("token", "-s", "robot")
+    assert (gone.returncode, gone.stdout) == (1, "")
+    answer = requests.get(server.issuer + "/api/me", headers={"Authorization": f"Bearer {token}"}, timeout=30)
+    assert answer.status_code == 200
 
 
 def test_a_port_that_is_taken(run: Run, server: GrantsServer) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import jwt
@@ -115,6 +116,21 @@ def test_a_wrong_nonce_is_replaced(server_with_nonces: GrantsServer) -> None:
     assert client.refresh().token_type == "DPoP"
 
 
+@pytest.mark.parametrize("off", [0, -7200, 7200])
+def test_a_wrong_clock(server: GrantsServer, monkeypatch: pytest.MonkeyPatch, off: int) -> None:
+    """P9: a server that wants no nonce of a right clock wants one of a wrong one: that is all it costs, and no refresh."""
+    monkeypatch.setattr(proofs, "time", SimpleNamespace(time=lambda: time.time() + off))
+    before = server.seen()
+    client = logged_in(server)
+    proofs._nonces.clear()
+    answer = client.session().get(server.issuer + "/me")
+    assert (answer.json(), [r.status_code for r in answer.history]) == ({"sub": "user"}, [401] if off else [])
+    after = server.seen()
+    assert after["nonces"] - before["nonces"] == (2 if off else 0)
+    assert after["calls"].get("refresh_token 200", 0) == before["calls"].get("refresh_token 200", 0)
+    assert client.refresh().token_type == "DPoP"
+
+
 def test_a_new_assertion_with_each_nonce(server_with_nonces: GrantsServer) -> None:
     """R12, P4: what is asked again for a nonce carries a new assertion of the client, and a new one of the grant."""
     server = server_with_nonces
@@ -190,14 +206,15 @@ def test_a_key_is_not_for_the_api_alone(churning: GrantsServer) -> None:
 def test_eight_processes_share_a_bound_grant(churning: GrantsServer, valkey_url: str) -> None:
     """P1, P4, P6: one refresh per expiry, no proof twice, and nonces cost no refresh, through Redis."""
     keys = new()
-    logged_in(churning, store=valkey_url, keys=keys)
-    before = churning.seen()
+    client = logged_in(churning, store=valkey_url, keys=keys)
+    before, first = churning.seen(), client.grants()[0][0].generation
     each = [churning.settings("bound", dpop=True, store=valkey_url, keys=keys)]
     results = crowd(8, hammer, {"each": each}, churning.issuer + "/me", 6.0)
     assert [failure for failures in results for failure in failures] == []
     after = churning.seen()
     calls = [seen["calls"].get("refresh_token 200", 0) for seen in (before, after)]
-    assert 2 <= calls[1] - calls[0] <= 6
+    assert calls[1] - calls[0] == client.grants()[0][0].generation - first  # whoever called, committed
+    assert 2 <= calls[1] - calls[0] <= 6.0 / 1.5 + 1
     assert after["repeated"] == 0
     assert [
         name for name in after["calls"] if name.startswith("refresh_token") and not name.endswith(("200", "400"))
