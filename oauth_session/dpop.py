@@ -56,7 +56,7 @@ def proof(key: str, method: str, url: str, access_token: str | None = None) -> s
     claims: dict[str, Any] = {
         "jti": secrets.token_urlsafe(18),
         "htm": method,
-        "htu": re.sub(r"^([^/@?#]*//)[^/?#]*@", r"\1", re.split(r"[?#]", url)[0]),
+        "htu": _htu(url),
         "iat": int(time.time()),
     }
     if access_token is not None:
@@ -66,6 +66,10 @@ def proof(key: str, method: str, url: str, access_token: str | None = None) -> s
     if nonce is not None:
         claims["nonce"] = nonce
     return sign(claims, loaded, "ES256", {"typ": "dpop+jwt", "jwk": public})
+
+
+def _htu(url: str) -> str:
+    return re.sub(r"^([^/@?#]*//)[^/?#]*@", r"\1", re.split(r"[?#]", url)[0])
 
 
 def is_bound(token: Token) -> bool:
@@ -84,6 +88,16 @@ def prove(request: PreparedRequest, token: Token, access_token: str | None = Non
         request.headers[HEADER] = proof(
             key, request.method or "", request.url or "", access_token or token.access_token
         )
+
+
+def is_of_another_request(request: PreparedRequest) -> bool:
+    """Whether the proof on it is: a plain session takes the first one along when it follows a redirect."""
+    try:
+        payload = str(request.headers[HEADER]).split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        return bool((claims["htm"], claims["htu"]) != (request.method, _htu(request.url or "")))
+    except (LookupError, TypeError, ValueError):
+        return False
 
 
 def listen(response: Response) -> None:
