@@ -192,7 +192,7 @@ def _wants_proof(response: Response, judgement: Judgement, held: Held) -> bool:
     """Whether only the proof was wrong: its nonce, or it is the one from before a redirect."""
     if judgement.verdict is Verdict.NONCE:
         return True
-    return dpop.is_bound(held.token) and response.status_code == 401 and dpop.is_of_another_request(response.request)
+    return response.status_code == 401 and dpop.is_bound(held.token) and dpop.is_of_another_request(response.request)
 
 
 class _FollowUp:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
+import json
+import threading
 import time
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,12 +15,15 @@ from urllib.parse import parse_qsl
 
 import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from support.site import Site
 
-from oauth_session import ConfigurationError, LoginFailed, OAuthClient, TokenExchange
+from oauth_session import ConfigurationError, LoginFailed, OAuthClient, PrivateKeyJwt, TokenExchange
 from oauth_session import dpop as proofs
 from oauth_session.rules.grants import About
 from oauth_session.rules.token_request import TokenRequest
+from oauth_session.signing import ClientSecretJwt
 from oauth_session.stores import MemoryStore
 
 CODE = {"device_code": "d", "user_code": "AB-CD", "verification_uri": "https://a.test", "interval": 2}
@@ -89,6 +97,30 @@ def test_an_access_token_is_not_read(site: Site) -> None:
     assert client.token().expires_at is None
 
 
+@pytest.mark.parametrize("kind", ["token_url", "issuer", "given"])
+def test_whom_an_assertion_is_for(site: Site, kind: str) -> None:
+    """R12: the issuer where it is known, else the token endpoint, or as you say; a `jti` of its own each time, soon over."""
+    site.answers["/token"] = (200, {}, GRANTED)
+    metadata = {"issuer": site.url, "token_endpoint": site.url + "/token"}
+    site.answers["/.well-known/oauth-authorization-server"] = (200, {}, metadata)
+    key = ec.generate_private_key(ec.SECP256R1())
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    auth = PrivateKeyJwt(pem, audience="https://elsewhere.test" if kind == "given" else None)
+    more = {"issuer": site.url, "token_url": None} if kind == "issuer" else {}
+    client = client_of(site, client_auth=auth, client_secret=None, grant_type="client_credentials", **more)
+    client.token()
+    client.refresh()
+    claims = [
+        jwt.decode(dict(parse_qsl(form))["client_assertion"], key.public_key(), ["ES256"], {"verify_aud": False})
+        for path, form in site.asked
+        if path == "/token"
+    ]
+    expected = {"token_url": site.url + "/token", "issuer": site.url, "given": "https://elsewhere.test"}[kind]
+    assert [(claim["aud"], claim["iss"], claim["sub"]) for claim in claims] == [(expected, "c", "c")] * 2
+    assert claims[0]["jti"] != claims[1]["jti"]
+    assert all(0 < claim["exp"] - claim["iat"] <= 300 for claim in claims)
+
+
 @dataclass(frozen=True)
 class Vouched:
     """A grant of one's own."""
@@ -137,3 +169,24 @@ def test_a_nonce_that_another_thread_heard_first() -> None:
     assert again(400, {"DPoP-Nonce": "n2"}, body) is made
     assert again(400, {}, body) is None
     assert proofs.asked_again(url, lambda: made, first=False)(400, {"DPoP-Nonce": "n3"}, body) is None
+
+
+def test_signing_leaves_warnings_alone() -> None:
+    """A secret that PyJWT calls short is the server's matter; filters of warnings are the process's, and threads sign."""
+    before = list(warnings.filters)
+
+    def work() -> None:
+        for _ in range(200):
+            ClientSecretJwt().params("c", "short", "https://auth.test")
+
+    crowd = [threading.Thread(target=work) for _ in range(8)]
+    for thread in crowd:
+        thread.start()
+    for thread in crowd:
+        thread.join()
+    assert list(warnings.filters) == before
+    assertion = ClientSecretJwt("HS512").params("c", "short", "https://auth.test")["client_assertion"]
+    header, claims, _ = assertion.split(".")
+    assert json.loads(base64.urlsafe_b64decode(header + "==")) == {"typ": "JWT", "alg": "HS512"}
+    digest = hmac.new(b"short", f"{header}.{claims}".encode(), "sha512").digest()
+    assert base64.urlsafe_b64encode(digest).rstrip(b"=").decode() == assertion.rpartition(".")[2]
