@@ -86,9 +86,10 @@ def sign(claims: Mapping[str, Any], key: Any, algorithm: str, headers: Mapping[s
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # how long a client secret is, the server decides
             signed: str = jwt.encode(dict(claims), key, algorithm, headers=dict(headers or {}))
+            return signed
     except Exception as error:
-        raise ConfigurationError(f"this key cannot sign with {algorithm} ({type(error).__name__})") from None
-    return signed
+        kind = type(error).__name__
+    raise ConfigurationError(f"this key cannot sign with {algorithm} ({kind})")  # here: the other may quote the key
 
 
 def _timed(claims: Mapping[str, Any]) -> dict[str, Any]:
