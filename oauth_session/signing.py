@@ -89,9 +89,10 @@ def sign(claims: Mapping[str, Any], key: Any, algorithm: str, headers: Mapping[s
         head = {"typ": "JWT", "alg": algorithm, **(headers or {})}
         parts = b".".join(_encoded(json.dumps(part, separators=(",", ":")).encode()) for part in (head, dict(claims)))
         signature = _encoded(method.sign(parts, method.prepare_key(key)))
+        return f"{parts.decode()}.{signature.decode()}"
     except Exception as error:
-        raise ConfigurationError(f"this key cannot sign with {algorithm} ({type(error).__name__})") from None
-    return f"{parts.decode()}.{signature.decode()}"
+        kind = type(error).__name__
+    raise ConfigurationError(f"this key cannot sign with {algorithm} ({kind})")  # here: the other may quote the key
 
 
 def _encoded(part: bytes) -> bytes:
