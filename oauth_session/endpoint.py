@@ -48,6 +48,9 @@ class Answer(NamedTuple):
     headers: Mapping[str, str]
     body: bytes
 
+    def __repr__(self) -> str:
+        return f"<Answer {self.status}>"
+
 
 class _GateClosed(Exception):
     """Raised before the first byte is written; no OSError, so that urllib3 lets it through."""

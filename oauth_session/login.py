@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .asking import request_to
@@ -58,10 +58,10 @@ def begin(
     form = authorization_form(registration.client_id, pending, {**wanted, **more})
     url = server.endpoint("authorization_endpoint")
     if metadata.flag("require_pushed_authorization_requests") if pushed is None else pushed:
-        answer = _ask(registration, PAR, form)
+        answer, secrets = _ask(registration, PAR, form)
         request_uri = _member(answer, "request_uri")
         if request_uri is None:
-            raise _error(answer, "the authorization request was not accepted")
+            raise _error(answer, secrets, "the authorization request was not accepted")
         form = {"client_id": registration.client_id, "request_uri": request_uri}
     return AuthorizationRequest(url_with(url, form), pending)
 
@@ -75,7 +75,7 @@ def finish(registration: Registration, answer: str | Mapping[str, str], pending:
     if registration.resource:
         form = {**form, "resource": registration.resource}
     key = new_key() if registration.dpop else None
-    return _granted(_ask(registration, "token_endpoint", form, key), started, key)
+    return _granted(*_ask(registration, "token_endpoint", form, key), started, key)
 
 
 def device(
@@ -88,10 +88,11 @@ def device(
     """Get a code, show it, and poll until the person has entered it (RFC 8628)."""
     form = {"scope": scope or registration.scope, "resource": registration.resource, "audience": registration.audience}
     started = time.monotonic()
-    answer = _ask(registration, "device_authorization_endpoint", {"client_id": registration.client_id, **form, **more})
+    form = {"client_id": registration.client_id, **form, **more}
+    answer, secrets = _ask(registration, "device_authorization_endpoint", form)
     code = read_device_code(answer.status, answer.body)
     if code is None:
-        raise _error(answer, "the server gave no code for a device")
+        raise _error(answer, secrets, "the server gave no code for a device")
     show(code)
     polling, key = Polling(code), new_key() if registration.dpop else None
     while True:
@@ -99,12 +100,12 @@ def device(
         asked = time.monotonic()
         heard = None
         try:
-            answer = _ask(registration, "token_endpoint", device_form(code.device_code), key)
-            heard = read_token_response(*answer, (code.device_code,))
+            answer, secrets = _ask(registration, "token_endpoint", device_form(code.device_code), key)
+            heard = read_token_response(*answer, secrets)
         except TemporarilyUnavailable:
             pass
         if polling.heard(heard) is not None:
-            return _granted(answer, asked, key)
+            return _granted(answer, secrets, asked, key)
 
 
 def revoke(registration: Registration, pair: Pair) -> None:
@@ -116,24 +117,26 @@ def revoke(registration: Registration, pair: Pair) -> None:
     token, hint = pair.refresh_token or pair.access_token, "refresh_token" if pair.refresh_token else "access_token"
     if token is None:
         return
-    answer = _ask(registration, "revocation_endpoint", revocation_form(token, hint))
+    answer, secrets = _ask(registration, "revocation_endpoint", revocation_form(token, hint))
     if not 200 <= answer.status < 300:  # 200 also for a token that the server does not know
-        raise _error(answer, "the grant was not revoked")
+        raise _error(answer, secrets, "the grant was not revoked")
 
 
-def _ask(registration: Registration, name: str, form: Form, key: str | None = None) -> Answer:
+def _ask(registration: Registration, name: str, form: Form, key: str | None = None) -> tuple[Answer, Sequence[str]]:
+    """The answer, and the secrets of the request, which a server may repeat in it."""
     endpoint = TokenEndpoint(registration.token_session, registration.refresh.token_timeout)
     try:
-        return ask(endpoint, request_to(registration, name, form, key))
+        request = request_to(registration, name, form, key)
+        return ask(endpoint, request), request.secrets
     finally:
         endpoint.close()
 
 
-def _granted(answer: Answer, started: float, key: str | None) -> dict[str, Any]:
+def _granted(answer: Answer, secrets: Sequence[str], started: float, key: str | None) -> dict[str, Any]:
     """The token response as a mapping; its lifetime counts from before the request was sent (RFC 6749 section 5.1)."""
-    granted = required(read_token_response(*answer), "DPoP" if key else None)
+    granted = required(read_token_response(*answer, secrets), "DPoP" if key else None)
     if not isinstance(granted, Granted):
-        raise _error(answer, "the code was not exchanged for a token", granted)
+        raise _error(answer, secrets, "the code was not exchanged for a token", granted)
     found = {
         **granted.extra,
         "access_token": granted.access_token,
@@ -157,9 +160,11 @@ def _member(answer: Answer, name: str) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _error(answer: Answer, says: str, denied: Granted | Denied | None = None) -> OAuthSessionError:
+def _error(
+    answer: Answer, secrets: Sequence[str], says: str, denied: Granted | Denied | None = None
+) -> OAuthSessionError:
     """What the server's refusal means for the caller."""
-    denied = denied or read_token_response(*answer)
+    denied = denied or read_token_response(*answer, secrets)
     if not isinstance(denied, Denied):
         return TokenRequestError(says)
     message = f"{says} [{denied.error or f'HTTP {denied.status}'}]"

@@ -37,6 +37,9 @@ class _Ring(NamedTuple):
     name: bytes
     read_at: float
 
+    def __repr__(self) -> str:
+        return f"<_Ring of {len(self.seals)}>"
+
 
 class KeyRing:
     """The keys under which records are sealed; safe for threads and forks.
@@ -203,7 +206,11 @@ def _fetch(source: Any) -> str:
         try:
             source = source()
         except Exception as error:
-            raise ConfigurationError(f"keys: the callable raised {type(error).__name__}") from None
+            kind: str | None = type(error).__name__
+        else:
+            kind = None
+        if kind is not None:  # raised here: the other error may quote a key
+            raise ConfigurationError(f"keys: the callable raised {kind}")
         if isinstance(source, KeyRing) or callable(source):
             raise ConfigurationError("keys: the callable must return the words of a ring")
     if isinstance(source, str) and source.startswith("env:"):

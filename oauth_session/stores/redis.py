@@ -231,7 +231,8 @@ class RedisStore:
         try:
             return command()
         except (RedisError, OSError, UnicodeDecodeError) as error:
-            raise StoreError(f"the Redis store: {says(error)}") from None
+            wrong = says(error)
+        raise StoreError(f"the Redis store: {wrong}")  # here: the other error may quote a command, and with it a record
 
 
 def _remade(url: str, prefix: str, import_key: Template | None, export_key: Template | None) -> RedisStore:

@@ -30,7 +30,7 @@ _WORDS = {
 
 
 def says(error: Exception) -> str:
-    """What is wrong in plain words; an error's own message may quote the URL."""
+    """What is wrong in plain words; an error's own message may quote the URL, or the command with the record in it."""
     said = str(error)
     for word, words in _WORDS.items():
         if said.startswith(word) or f" {word} " in said[:200]:

@@ -9,13 +9,19 @@ import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
+from urllib.parse import unquote_plus
 
-from oauth_session.errors import ConfigurationError, RecordForged, RecordSealed, StoreError
+from oauth_session.errors import ConfigurationError, LoginFailed, RecordForged, RecordSealed, StoreError
 from oauth_session.redaction import QueryFilter
 from oauth_session.rules import record_json
+from oauth_session.rules.authorization import read_callback, read_pending
 from oauth_session.rules.challenges import parse_challenges
 from oauth_session.rules.detection import Detection
+from oauth_session.rules.device import Polling, read_device_code
+from oauth_session.rules.grants import code_form
+from oauth_session.rules.interaction import interaction_of
 from oauth_session.rules.lineage import begin
+from oauth_session.rules.metadata import Metadata, read_metadata, read_resource_metadata
 from oauth_session.rules.origins import Guard, origin_of
 from oauth_session.rules.record import Pair
 from oauth_session.rules.token_response import Granted, read_token_response, scrub
@@ -26,6 +32,7 @@ from oauth_session.tokens import is_sendable
 
 RING = new()
 SEALER = KeyRing(RING).sealer()
+PENDING = {"state": "a-state-of-32-characters-or-more", "code_verifier": "v" * 43, "redirect_uri": "http://127.0.0.1/"}
 RULES = Detection(expired_when=[{"status": 200, "path": "a.b[0]", "equals": "x"}])
 
 
@@ -112,6 +119,66 @@ def url(data: bytes) -> None:
     assert not guard.allows(text) or origin_of(text) == "https://api.example.com"
 
 
+def callback(data: bytes) -> None:
+    """What a browser brings back from a login: a URL, a query, or parameters."""
+    text = data.decode("utf-8", "surrogateescape")  # text that no encoding carries, too
+    for pending in (PENDING, PENDING | {"issuer": "https://a.test", "iss": "required"}):
+        for answer in (text, {"state": text, "code": text}, {"state": PENDING["state"], "error": text}):
+            with suppress(LoginFailed):
+                assert read_callback(answer, pending)
+                assert PENDING["state"] in unquote_plus(text)
+
+
+def callback_parameters(data: bytes) -> None:
+    """The same, where the state is right and a stranger has chosen the rest."""
+    text = data.decode("utf-8", "replace")
+    with suppress(LoginFailed):
+        code = read_callback(f"http://127.0.0.1/callback?state={PENDING['state']}&{text}", PENDING)
+        assert code_form(code, "r", "v")["code"] == code
+
+
+def kept_login(data: bytes) -> None:
+    """What a web session kept of a login, or somebody has put there."""
+    try:
+        value: Any = json.loads(data)
+    except (ValueError, RecursionError):
+        return
+    with suppress(ConfigurationError, LoginFailed):
+        known = read_pending(value)
+        read_callback({"state": known["state"], "code": "c"}, known)
+
+
+def device_code(data: bytes) -> None:
+    """The answer to a device's request for a code."""
+    code = read_device_code(200, data)
+    if code is not None:
+        assert 0 < code.interval <= 60
+        assert 0 < code.expires_in <= 3600
+        with suppress(LoginFailed):
+            assert Polling(code).wait(0.0) == code.interval
+
+
+def metadata(data: bytes) -> None:
+    """What a server says of itself."""
+    found = read_metadata("https://a.test", 200, data)
+    if isinstance(found, Metadata):
+        assert found.members()["issuer"] == "https://a.test"
+        assert found.over(found) == found
+        found.endpoint("token_endpoint", mutual_tls=True)
+        found.listed("token_endpoint_auth_methods_supported")
+    else:
+        assert found.isprintable()
+    read_resource_metadata("https://a.test", 200, data)
+
+
+def interaction(data: bytes) -> None:
+    """What an API wants of the person."""
+    wanted = interaction_of([data.decode("latin-1")])
+    if wanted is not None:
+        assert str(wanted)
+        wanted.params()
+
+
 def recording(data: bytes) -> None:
     """A body on its way to a cassette, and a line on its way to a log."""
     assert isinstance(clean_body(data), bytes)
@@ -134,6 +201,12 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = {
         ring,
         url,
         recording,
+        callback,
+        callback_parameters,
+        kept_login,
+        device_code,
+        metadata,
+        interaction,
     )
 }
 
@@ -155,5 +228,24 @@ SEEDS: Mapping[str, list[bytes]] = {
     "put_value": [b'{"access_token":"a","expires_in":"3600","extra":{"x":1},"scope":["a"],"expires_at":null}'],
     "ring": [RING.encode(), b"# comment\nseal:AAAA,name:BBBB"],
     "url": [b"https://user@api.example.com:443/a?b#c", b"https://api.example.com\\@evil.example/"],
+    "callback": [
+        b"http://127.0.0.1/callback?state=a-state-of-32-characters-or-more&code=abc&iss=https%3A%2F%2Fa.test",
+        b"?state=a-state-of-32-characters-or-more&error=access_denied",
+        b"http://[",
+        b"\x80",
+    ],
+    "callback_parameters": [b"code=abc&iss=https%3A%2F%2Fa.test", b"error=access_denied&error_description=%0d%0a"],
+    "kept_login": [json.dumps(PENDING | {"issuer": "https://a.test", "iss": "required"}).encode()],
+    "device_code": [
+        b'{"device_code":"d","user_code":"u","verification_uri":"https://a.test","expires_in":"60","interval":5}'
+    ],
+    "metadata": [
+        b'{"issuer":"https://a.test","token_endpoint":"https://a.test/t","mtls_endpoint_aliases":{"token_endpoint":1}}',
+        b'{"resource":"https://a.test","issuer":"\\u0007"}',
+    ],
+    "interaction": [
+        b'Bearer error="insufficient_user_authentication", acr_values="a b", max_age="5", claims="eyJhIjoxfQ"',
+        b'Bearer error="insufficient_scope", scope="a", resource_metadata="https://a.test/"',
+    ],
     "recording": [b'{"access_token":"s3cret","a":[{"code":"x"}]}', b"grant_type=a&client_secret=s3cret"],
 }

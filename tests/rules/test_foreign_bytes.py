@@ -54,6 +54,8 @@ FOUND = [
     ("put_value", b'{"access_token":"a","scope":[null]}'),
     ("left_by_others", b'{"access_token":"a","extra":true}'),
     ("put_value", b'{"access_token":"a","extra":[1]}'),
+    ("callback", b"http://["),
+    ("callback", b"\x80"),
 ]
 
 

@@ -1,13 +1,18 @@
 """A sentinel secret in every field, and everything that can be rendered; and each redaction taken out, which must show."""
 
 from __future__ import annotations
+import __future__
 
+import ast
+import inspect
 import json
 import pickle
 import sqlite3
+import textwrap
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +21,46 @@ import redis
 import requests
 import vcr
 from conftest import MakeProvider
+from support import rendered
 from support.raw import raw_store
 from support.sentinel import SENTINEL, LogBook, all_shown, hits, shown_of, shown_of_error
 
+import oauth_session
 import oauth_session.stores.redis as redis_room
 import oauth_session.stores.redis_client as redis_client_room
-from oauth_session import OAuthClient, OAuthSession, OAuthSessionError, RefreshPolicy, Token, endpoint, redaction
+from oauth_session import (
+    JwtBearer,
+    OAuthClient,
+    OAuthSession,
+    OAuthSessionError,
+    PrivateKeyJwt,
+    RefreshPolicy,
+    SignedJwtBearer,
+    Token,
+    TokenAuth,
+    TokenExchange,
+    endpoint,
+    login,
+    loopback,
+    redaction,
+    registration,
+    sealing,
+    signing,
+)
+from oauth_session.cli.shared import Chosen
 from oauth_session.errors import StoreError
 from oauth_session.held import Held
 from oauth_session.registration import Registration
-from oauth_session.rules import record_json, token_response
+from oauth_session.rules import record_json, token_request, token_response
+from oauth_session.rules.authorization import AuthorizationRequest
+from oauth_session.rules.device import DeviceCode
 from oauth_session.rules.record import Pair, Record
 from oauth_session.rules.token_request import TokenRequest, authenticate, refresh_request
 from oauth_session.rules.token_response import Denied, Granted, read_token_response
 from oauth_session.sealing import KeyRing, Sealer, new
 from oauth_session.seeds import _inherited
 from oauth_session.stores import MemoryStore, RedisStore, SQLiteStore
+from oauth_session.stores.values import Snapshot
 from oauth_session.testing import FakeProvider, cassettes
 
 CUSTOMER = "customer-of-the-sentinel"
@@ -255,7 +284,28 @@ def part_cassettes(provider: FakeProvider, url: str, folder: Path) -> Shown:
     return {"cassette": (folder / "tape.yaml").read_bytes()}
 
 
-PARTS = {part.__name__: part for part in (part_life, part_errors, part_stores, part_sealed, part_cassettes)}
+def part_logins(provider: FakeProvider, url: str, folder: Path) -> Shown:
+    """Logins of a person: what a server repeats, and what the browser brings back."""
+    return rendered.logins(provider, settings(provider, store=url))
+
+
+def part_values(provider: FakeProvider, url: str, folder: Path) -> Shown:
+    """Values that hold a secret, by themselves; and errors of others, which stay in the chain of ours."""
+    return rendered.values() | rendered.failures(provider, settings(provider))
+
+
+def part_command_line(provider: FakeProvider, url: str, folder: Path) -> Shown:
+    """What the command line prints."""
+    return rendered.command_line(provider, settings(provider, store=f"sqlite:///{folder}/shown.db"), folder)
+
+
+PARTS = {
+    part.__name__: part
+    for part in (
+        *(part_life, part_errors, part_stores, part_sealed, part_cassettes),
+        *(part_logins, part_values, part_command_line),
+    )
+}
 
 
 @pytest.mark.parametrize("part", PARTS.values(), ids=PARTS)
@@ -288,6 +338,33 @@ def _unsealed(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Sealer, "open", lambda sealer, bound, sealed: sealed)
 
 
+def _bare(patch: pytest.MonkeyPatch, kind: Any, show: Callable[[Any], str] | None = None) -> None:
+    """A class whose `repr` shows all of its fields."""
+    names = getattr(kind, "__dataclass_fields__", None) or getattr(kind, "_fields", ())
+    patch.setattr(kind, "__repr__", show or (lambda self: repr([getattr(self, name) for name in names])))
+
+
+def _edited(patch: pytest.MonkeyPatch, function: Any, old: str, new: str) -> None:
+    """A function as if a line of it were another, which is how most redactions would get lost."""
+    source = inspect.getsource(function)
+    assert source.count(old) == 1, "the redaction has moved"
+    code = compile(textwrap.dedent(source).replace(old, new), "<edited>", "exec", __future__.annotations.compiler_flag)
+    found: dict[str, Any] = {}
+    exec(code, function.__globals__, found)
+    patch.setattr(function, "__code__", found[function.__name__].__code__)
+
+
+def _chatty(bound: Callable[..., Any]) -> Callable[..., Any]:
+    """The loopback's server with the log that the standard library gives it."""
+
+    def make(*args: Any) -> Any:
+        server = bound(*args)
+        server.RequestHandlerClass.log_message = BaseHTTPRequestHandler.log_message
+        return server
+
+    return make
+
+
 Patch = pytest.MonkeyPatch
 TAKEN_OUT: dict[str, tuple[str, Callable[[Patch], Any]]] = {
     "repr of Token": ("part_life", lambda p: p.setattr(Token, "__repr__", _all_fields)),
@@ -296,6 +373,54 @@ TAKEN_OUT: dict[str, tuple[str, Callable[[Patch], Any]]] = {
     "repr of Held": ("part_life", lambda p: p.setattr(Held, "__repr__", lambda h: h.token.access_token)),
     "repr of Registration": ("part_life", lambda p: p.setattr(Registration, "__repr__", _all_fields)),
     "repr of TokenRequest": ("part_life", lambda p: p.setattr(TokenRequest, "__repr__", _all_fields)),
+    "repr of KeyRing": ("part_values", lambda p: _bare(p, KeyRing, lambda ring: repr(dict(ring._ring.seals)))),
+    "repr of _Ring": ("part_values", lambda p: _bare(p, sealing._Ring)),
+    "repr of Answer": ("part_values", lambda p: _bare(p, endpoint.Answer)),
+    "repr of Snapshot": ("part_values", lambda p: _bare(p, Snapshot)),
+    "repr of Chosen": ("part_values", lambda p: _bare(p, Chosen)),
+    "repr of AuthorizationRequest": ("part_values", lambda p: _bare(p, AuthorizationRequest)),
+    "repr of DeviceCode": ("part_values", lambda p: _bare(p, DeviceCode)),
+    "repr of JwtBearer": ("part_values", lambda p: _bare(p, JwtBearer)),
+    "repr of TokenExchange": ("part_values", lambda p: _bare(p, TokenExchange)),
+    "repr of PrivateKeyJwt": ("part_values", lambda p: _bare(p, PrivateKeyJwt)),
+    "repr of SignedJwtBearer": ("part_values", lambda p: _bare(p, SignedJwtBearer)),
+    "repr of RedisStore": ("part_values", lambda p: _bare(p, RedisStore, lambda store: str(store._url))),
+    "repr of OAuthClient": ("part_life", lambda p: _bare(p, OAuthClient, lambda c: _all_fields(c._registration))),
+    "repr of TokenAuth": ("part_life", lambda p: _bare(p, TokenAuth, lambda a: a.source.held().token.access_token)),
+    "a KMS's error": (
+        "part_values",
+        lambda p: _edited(
+            p, sealing._fetch, "kind: str | None = type(error).__name__", "raise ConfigurationError('x')"
+        ),
+    ),
+    "a signer's error": (
+        "part_values",
+        lambda p: _edited(p, signing.sign, "kind = type(error).__name__", "raise ConfigurationError('x') from None"),
+    ),
+    "Redis' error": ("part_values", lambda p: p.setattr(redis_room, "says", str)),
+    "Redis' error in the chain": (
+        "part_values",
+        lambda p: _edited(p, RedisStore._run, "wrong = says(error)", "raise StoreError('x') from None"),
+    ),
+    "a name that is no text": (
+        "part_errors",
+        lambda p: _edited(p, token_request.authenticate, "        pass\n", "        raise ConfigurationError('x')\n"),
+    ),
+    "a form that is no text": (
+        "part_errors",
+        lambda p: _edited(p, token_request.form_request, "        body = None\n", "        raise ConfigurationError\n"),
+    ),
+    "what others left": ("part_errors", lambda p: _edited(p, _inherited, "pass  #", "raise StoreError  #")),
+    "what a login's server repeats": (
+        "part_logins",
+        lambda p: _edited(p, login._ask, ", request.secrets", ", ()"),
+    ),
+    "the loopback's log": ("part_logins", lambda p: p.setattr(loopback, "_bound", _chatty(loopback._bound))),
+    "what the command line is told": (
+        "part_command_line",
+        lambda p: p.setattr(token_response, "scrub", lambda text, secrets: text),
+    ),
+    "the URL in Registration": ("part_life", lambda p: p.setattr(registration, "shown_url", str)),
     "the URL in TokenRequest": ("part_life", lambda p: p.setattr(TokenRequest, "__repr__", lambda r: r.url)),
     "repr of Granted": ("part_life", lambda p: p.setattr(Granted, "__repr__", _all_fields)),
     "repr of Denied": ("part_life", lambda p: p.setattr(Denied, "__repr__", _all_fields)),
@@ -329,3 +454,33 @@ def test_each_redaction_is_needed(
     except Exception as error:  # the redaction was also what made a named error of it
         shown = {"error": shown_of_error(error)}
     assert hits(shown) + (hits(shown, CUSTOMER) if part == "part_sealed" else []) != []
+
+
+# Values whose fields may all be shown, and those that show themselves only by way of others that are above.
+HOLD_NO_SECRET = {
+    *("About", "Announce", "Ask", "Attempt", "Bring", "Challenge", "Claim", "ClientSecretJwt", "Decision"),
+    *("Delivery", "Detection", "Ending", "Event", "Fault", "Grant", "GrantKey", "GrantStatus", "Guard", "Hold"),
+    *("Job", "Judgement", "Load", "Metadata", "MutualTls", "Pause", "Post", "Posted", "RefreshPolicy"),
+    *("Renewed", "Report", "Resealed", "Rule", "SQLiteStore", "Seen", "Server", "Sleep", "Swap", "Swapped"),
+    *("Tally", "Terms", "_NoAuth"),
+}
+# Of the fake provider, whose tokens open nothing.
+FAKE = {"Recorded", "Request", "FakeAnswer", "_Access", "_Family", "_Refresh"}
+
+
+def _values() -> Iterator[str]:
+    """Each class of the package that has a `repr` of its own, or one that shows its fields."""
+    for path in sorted(Path(oauth_session.__file__).parent.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                made = [ast.unparse(part) for part in (*node.decorator_list, *node.bases)]
+                own = any(isinstance(part, ast.FunctionDef) and part.name == "__repr__" for part in node.body)
+                if own or any(text.startswith(("dataclass", "NamedTuple")) for text in made):
+                    # the fake provider has an Answer, too
+                    yield "FakeAnswer" if path.name == "answers.py" else node.name
+
+
+def test_no_repr_is_forgotten() -> None:
+    """Each value of the package either has its `repr` taken out above, or is known to hold no secret."""
+    taken_out = {name.removeprefix("repr of ") for name in TAKEN_OUT if name.startswith("repr of ")}
+    assert set(_values()) == {*taken_out, *HOLD_NO_SECRET, *FAKE}
