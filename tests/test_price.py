@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import statistics
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,8 +17,6 @@ from urllib3 import HTTPResponse
 
 from oauth_session import OAuthSession
 from oauth_session.stores import MemoryStore
-
-URL = "https://api.test/v1/me"
 
 
 class Stub(BaseAdapter):
@@ -45,32 +46,55 @@ class Counting(MemoryStore):
         return super().swap(*args, **kwargs)
 
 
+# in a process of its own, so that its CPU is not counted
+SERVER = """
+import http.server
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        self.wfile.write(b"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\n{}")
+    def log_message(self, *args):
+        pass
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+print(server.server_address[1], flush=True)
+server.serve_forever()
+"""
+
+
+@pytest.fixture
+def loopback() -> Iterator[str]:
+    """A URL on this machine."""
+    with subprocess.Popen([sys.executable, "-c", SERVER], stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        yield f"http://127.0.0.1:{int(server.stdout.readline())}/v1/me"
+        server.kill()
+
+
 @pytest.mark.alone
-def test_a_request_costs_less_than_with_a_plain_session() -> None:
-    """CPU of requests with a stub adapter, in turns: well below a plain session with the header set by hand (0.36 measured);
-    and the store is not asked."""
+@pytest.mark.parametrize(("network", "bound"), [(False, 0.6), (True, 0.82)], ids=["stub", "loopback"])
+def test_a_request_costs_less_than_with_a_plain_session(loopback: str, network: bool, bound: float) -> None:
+    """CPU of requests in turns: well below a plain session with the header set by hand (0.36 measured with a stub adapter,
+    0.67 over loopback; 0.83 and 0.90 without the memory of the environment); and the store is not asked."""
+    url = loopback if network else "https://api.test/v1/me"
     store = Counting()
     plain = requests.Session()
     plain.headers["Authorization"] = "Bearer t"
     ours = OAuthSession(
-        base_url="https://api.test",
-        token_url="https://auth.test/",
-        client_id="c",
-        token={"access_token": "t"},
-        store=store,
+        base_url=url, token_url="https://auth.test/", client_id="c", token={"access_token": "t"}, store=store
     )
-    sessions = (plain, ours)
-    for session in sessions:
-        session.mount("https://", Stub())
-        session.get(URL)
-    commands, ratios = store.commands, []
-    for _ in range(7):
-        used = []
-        for session in sessions:
-            began = time.process_time()
-            for _ in range(200):
-                assert session.get(URL).content == b"{}"
-            used.append(time.process_time() - began)
-        ratios.append(used[1] / used[0])
-    assert statistics.median(ratios) < 0.6, ratios
+    with plain, ours:
+        for session in (plain, ours):
+            session.mount("https://", Stub())
+            session.get(url)
+        commands, ratios = store.commands, []
+        for _ in range(7):
+            used = {plain: 0.0, ours: 0.0}
+            for _ in range(4):
+                for session in used:
+                    began = time.process_time()
+                    for _ in range(50):
+                        assert session.get(url).content == b"{}"
+                    used[session] += time.process_time() - began
+            ratios.append(used[ours] / used[plain])
+    assert statistics.median(ratios) < bound, ratios
     assert store.commands == commands
