@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import requests
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from urllib3 import HTTPResponse
 
 from oauth_session import OAuthSession, environment
 from oauth_session.stores import MemoryStore
@@ -22,6 +24,7 @@ URLS = [
         "http://a.test/",
         "https://a.test:8443/x?y=http://b.test/",
         "http://b.test:8080/a",
+        "http://b.test/",
         "https://10.1.2.3/",
         "http://[::1]/",
     ),
@@ -39,14 +42,15 @@ changes = st.one_of(
 own_proxies = st.one_of(
     st.none(),
     st.dictionaries(
-        st.sampled_from(["http", "https", "all", "http://a.test", "no_proxy"]), st.sampled_from([None, "x.test:1", ""])
+        st.sampled_from(["http", "https", "all", "http://a.test"]), st.sampled_from([None, "x.test:1", ""]), max_size=2
     ),
+    st.fixed_dictionaries({"no_proxy": st.sampled_from([None, "", "a.test", "b.test:8080", "10.0.0.0/8", "*"])}),
 )
 calls = st.tuples(
-    st.lists(changes, max_size=3),
+    st.one_of(st.just([]), st.lists(changes, max_size=3)),
     st.sampled_from(URLS),
     own_proxies,
-    own_proxies,
+    st.one_of(st.none(), own_proxies),
     st.sampled_from([True, False, None, "/own.pem"]),
     st.sampled_from([None, True]),
     st.booleans(),
@@ -78,7 +82,35 @@ def outcome(session: requests.Session, *args: Any) -> object:
     return dict(settings, proxies=dict(settings["proxies"]) if settings["proxies"] is not None else None), proxies
 
 
-@given(st.lists(calls, min_size=1, max_size=6))
+def calling(url: str, own: dict[str, str], *assignments: tuple[str, str | None]) -> tuple[Any, ...]:
+    """A step: a call for this URL, with these proxies of its own, after these assignments."""
+    return list(assignments), url, own, None, None, None, True
+
+
+A, B = "http://a.test/", "http://b.test/"
+
+
+@settings(max_examples=300)
+@example(  # a variable changes
+    steps=[calling(A, {}), calling(A, {}, ("http_proxy", "one.test:1")), calling(A, {}, ("http_proxy", None))]
+)
+@example(  # what one call exempts is exempt for that call
+    steps=[
+        calling(A, {"no_proxy": "a.test"}, ("http_proxy", "one.test:1")),
+        calling(A, {}),
+        calling(A, {"no_proxy": "b.test"}),
+    ]
+)
+@example(  # one host or port may be exempt, and another not
+    steps=[
+        calling(A, {}, ("http_proxy", "one.test:1"), ("no_proxy", "b.test:8080")),
+        calling(B, {}),
+        calling("http://b.test:8080/a", {}),
+        calling(B, {}, ("no_proxy", "b.test")),
+        calling(A, {}),
+    ]
+)
+@given(st.lists(calls, min_size=1, max_size=12))
 def test_settings_are_requests_own(sessions: tuple[OAuthSession, requests.Session], steps: list[Any]) -> None:
     """For any environment, changing between the calls, and any settings of call and session: what requests would do."""
     before = dict(os.environ)
@@ -184,3 +216,37 @@ def test_a_class_in_between_is_asked() -> None:
         session.prepare_request(requests.Request("GET", "https://a.test/"))
         session.merge_environment_settings("https://a.test/", {}, None, None, None)
     assert called == ["prepare", "merge"]
+
+
+@pytest.mark.parametrize("name", ["prepare_request", "merge_environment_settings", "rebuild_proxies", "get_adapter"])
+def test_a_patched_session_is_asked(
+    sessions: tuple[OAuthSession, requests.Session], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Who puts a method of their own in place of `requests.Session`'s is called wherever requests would call it."""
+    called: list[str] = []
+    real = getattr(requests.Session, name)
+
+    def noting(self: requests.Session, *args: Any, **named: Any) -> Any:
+        called.append(type(self).__name__)
+        return real(self, *args, **named)
+
+    monkeypatch.setattr(requests.Session, name, noting)
+    for session in sessions:
+        session.trust_env, session.proxies = True, {}
+        session.mount("https://a.test", Redirecting())
+        assert session.get("https://a.test/from").status_code == 200
+    assert called.count("OAuthSession") == called.count("Session") > 0
+
+
+class Redirecting(requests.adapters.BaseAdapter):
+    """Leads from /from to /to."""
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        response = requests.Response()
+        response.url, response.request = request.url or "", request
+        response.raw = HTTPResponse(body=io.BytesIO(b""), preload_content=False)
+        response.status_code = 302 if response.url.endswith("/from") else 200
+        response.headers["Location"] = "/to"
+        return response
+
+    def close(self) -> None: ...
