@@ -299,6 +299,27 @@ def test_a_roll_back_does_not_pass_unnoticed(provider: FakeProvider, make_client
     assert client.token("g").access_token != newer.access_token
 
 
+@pytest.mark.parametrize("before", [1, 17], ids=["a login", "many logins"])
+def test_an_earlier_login_is_not_rolled_back_to(
+    provider: FakeProvider, make_client: MakeClient, raw: Raw, before: int
+) -> None:
+    """Law 11: the record of an earlier login, perhaps to another account, is written over by who has seen the later one."""
+    events: list[Event] = []
+    client = make_client(provider, store=raw.url, keys=GOOD, on_event=events.append)
+    for _ in range(before):
+        client.put("g", provider.issue())
+    digest = client._registration.key("g").digest
+    old, earlier = raw.read(digest), client.token("g").access_token
+    client.put("g", provider.issue())
+    session = client.session("g")
+    raw.write(digest, old)
+    provider.expire()
+    assert session.get("me").status_code == 200
+    assert [event.name for event in events].count("healed") == 1
+    assert client.token("g").access_token != earlier
+    assert provider.model.refresh_calls == 1
+
+
 def test_a_logout_is_not_rolled_back(provider: FakeProvider, make_client: MakeClient, raw: Raw) -> None:
     """Law 11: the record from before a logout, put back, is ended again by who has seen the logout; `healed` says so."""
     events: list[Event] = []
