@@ -55,6 +55,7 @@ FOUND = [
     ("left_by_others", b'{"access_token":"a","extra":true}'),
     ("put_value", b'{"access_token":"a","extra":[1]}'),
     ("callback", b"http://["),
+    ("interaction", b'Bearer error="insufficient_claims", claims="eyJhI"'),
     ("callback", b"\x80"),
 ]
 
