@@ -199,7 +199,7 @@ def blank(settings: Settings, shared: bool) -> Pair:
     if shared and not getattr(settings, "keys", None):
         raise ConfigurationError(
             "dpop=True keeps the private key with the grant, and this store is shared without encryption: "
-            'use store="memory:", or encrypt what is stored'
+            "give keys= (`oauth-session keys new` makes some), or store='memory:'"
         )
     return keyed(Pair())
 

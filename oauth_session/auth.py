@@ -116,8 +116,10 @@ class TokenAuth(AuthBase):
         if request.headers.get(HEADER) != header_value(held.token) or not self.guard.allows(url):
             return response  # a redirect has taken the token off, or led away
         judgement = self._judge(response, held)
-        if judgement.verdict is Verdict.NONCE and (answer := self._replay(response, held, send, options)) is not None:
-            response, judgement = answer, self._judge(answer, held)
+        if _wants_proof(response, judgement, held):
+            answer = self._replay(response, held, send, options)
+            if answer is not None:
+                response, judgement = answer, self._judge(answer, held)
         if judgement.verdict is Verdict.ACCEPTED and not held.holds:
             return response
         origin = origin_of(url) or url
@@ -184,6 +186,13 @@ class TokenAuth(AuthBase):
 
     def _tell(self, name: Any, held: Held, origin: str) -> None:
         tell(self._listener, Event(name, self.grant_id, "", held.generation, origin))
+
+
+def _wants_proof(response: Response, judgement: Judgement, held: Held) -> bool:
+    """Whether only the proof was wrong: its nonce, or it is the one from before a redirect."""
+    if judgement.verdict is Verdict.NONCE:
+        return True
+    return response.status_code == 401 and dpop.is_bound(held.token) and dpop.is_of_another_request(response.request)
 
 
 class _FollowUp:

@@ -56,7 +56,7 @@ def proof(key: str, method: str, url: str, access_token: str | None = None) -> s
     claims: dict[str, Any] = {
         "jti": secrets.token_urlsafe(18),
         "htm": method,
-        "htu": re.sub(r"^([^/@?#]*//)[^/?#]*@", r"\1", re.split(r"[?#]", url)[0]),
+        "htu": _htu(url),
         "iat": int(time.time()),
     }
     if access_token is not None:
@@ -66,6 +66,10 @@ def proof(key: str, method: str, url: str, access_token: str | None = None) -> s
     if nonce is not None:
         claims["nonce"] = nonce
     return sign(claims, loaded, "ES256", {"typ": "dpop+jwt", "jwk": public})
+
+
+def _htu(url: str) -> str:
+    return re.sub(r"^([^/@?#]*//)[^/?#]*@", r"\1", re.split(r"[?#]", url)[0])
 
 
 def is_bound(token: Token) -> bool:
@@ -86,18 +90,25 @@ def prove(request: PreparedRequest, token: Token, access_token: str | None = Non
         )
 
 
+def is_of_another_request(request: PreparedRequest) -> bool:
+    """Whether the proof on it is: a plain session takes the first one along when it follows a redirect."""
+    try:
+        payload = str(request.headers[HEADER]).split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        return bool((claims["htm"], claims["htu"]) != (request.method, _htu(request.url or "")))
+    except (LookupError, TypeError, ValueError):
+        return False
+
+
 def listen(response: Response) -> None:
     """Keep the nonce that came with any answer of an API (section 8.2)."""
     _note(response.request.url or "", response.headers)
 
 
-def _note(url: str, headers: Mapping[str, str]) -> bool:
-    """Whether there was a nonce, and it is another than the one that is known."""
+def _note(url: str, headers: Mapping[str, str]) -> None:
     nonce, origin = headers.get(NONCE), origin_of(url)
-    if nonce is None or origin is None or not _SENDABLE.fullmatch(nonce) or _nonces.get(origin) == nonce:
-        return False
-    _nonces[origin] = nonce
-    return True
+    if nonce is not None and origin is not None and _SENDABLE.fullmatch(nonce):
+        _nonces[origin] = nonce
 
 
 def asked_again(
@@ -106,8 +117,8 @@ def asked_again(
     """For `TokenRequest.again`: keeps the nonce of any answer; the same once more where only the nonce was wrong."""
 
     def again(status: int, headers: Mapping[str, str], body: bytes) -> TokenRequest | None:
-        fresh = _note(url, headers)
-        if not first or not fresh or status not in (400, 401):
+        _note(url, headers)  # another thread may have heard it meanwhile: the refused request was made before
+        if not first or headers.get(NONCE) is None or status not in (400, 401):
             return None
         try:
             data = json.loads(body)

@@ -13,6 +13,7 @@ from requests.sessions import merge_setting
 from requests.utils import get_netrc_auth
 from urllib3.util import Retry
 
+from . import merging
 from .auth import Marked, TokenAuth
 from .errors import ConfigurationError
 from .events import Listener
@@ -82,7 +83,9 @@ class OAuthSession(requests.Session):
         on_event: called with each `Event`; what it raises is logged.
         timeout: for calls that give none, in requests' forms; not for the token endpoint.
         retries: mounts requests' adapter with it for the API; the token endpoint never retries.
-        auth: a ready door, from `OAuthClient.auth`; then only `base_url`, `timeout` and `retries` may be given besides.
+        remember_environment: look proxies and CA bundle up again only when the environment has changed; False: each
+            time, as requests does.
+        auth: a ready door, from `OAuthClient.auth`; then only `base_url` and the three before this may be given besides.
 
     Attributes:
         auth: the door; replace it, or give `auth=` per request, and that wins.
@@ -92,7 +95,7 @@ class OAuthSession(requests.Session):
         ConfigurationError: an argument is missing or wrong; the message says which.
     """
 
-    __attrs__ = [*requests.Session.__attrs__, "base_url", "request_hooks", "timeout"]
+    __attrs__ = [*requests.Session.__attrs__, "base_url", "request_hooks", "timeout", "remember_environment"]
 
     def __init__(
         self,
@@ -126,9 +129,11 @@ class OAuthSession(requests.Session):
         on_event: Listener | None = None,
         timeout: Timeout = None,
         retries: Retry | None = None,
+        remember_environment: bool = True,
         auth: TokenAuth | None = None,
     ) -> None:
         super().__init__()
+        self.remember_environment = remember_environment
         if base_url is not None:
             _check_base(base_url)
         self.base_url, self.timeout = base_url, timeout
@@ -184,15 +189,12 @@ class OAuthSession(requests.Session):
 
     def prepare_request(self, request: Request) -> PreparedRequest:
         """As requests', on the whole URL, and with `request_hooks` run before the token is attached."""
-        url = self._whole(request.url)
-        if url is request.url and not self.request_hooks:
-            return super().prepare_request(request)
-        ours = Request()
+        ours = object.__new__(type(request))
         ours.__dict__.update(request.__dict__)
-        ours.url = url
+        ours.url = self._whole(request.url)
         if self.request_hooks:
             ours.auth = self._hooked(ours)
-        return super().prepare_request(ours)
+        return merging.prepared(super().prepare_request, self, ours)
 
     def rebuild_auth(self, prepared_request: PreparedRequest, response: Response) -> None:
         """On a redirect, the token goes on within its origin (the newest that was sent), and never beyond it."""
@@ -211,6 +213,13 @@ class OAuthSession(requests.Session):
                 del headers[HEADER]
                 headers.pop("DPoP", None)
                 _plain_rebuild(self, prepared_request, response)
+
+    def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> dict[str, Any]:
+        """As requests', without looking everything up again each time."""
+        plain = super().merge_environment_settings
+        if not self.remember_environment:
+            return plain(url, proxies, stream, verify, cert)
+        return merging.environment_settings(plain, self, url, proxies, stream, verify, cert)
 
     def send(self, request: PreparedRequest, **kwargs: Any) -> Response:
         """As requests', with the session's `timeout` where the call gives none."""

@@ -18,6 +18,19 @@ def test_neither_redis_nor_sqlite_is_imported_before_it_is_needed() -> None:
     assert run.stdout.strip() == "[]"
 
 
+def test_an_import_loads_nothing_before_it_is_needed() -> None:
+    """`import oauth_session` loads not even requests; each public name is there when it is asked for, and is listed."""
+    code = (
+        "import sys, oauth_session as o\n"
+        "assert not {'requests', 'dataclasses', 'oauth_session.session'} & {*sys.modules}\n"
+        "assert {*o.__all__} <= {*dir(o)}\n"
+        "assert all(getattr(o, name) is getattr(o, name) for name in o.__all__)\n"
+        "print('oauth_session.session' in sys.modules, hasattr(o, 'nothing'))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert run.stdout.strip() == "True False"
+
+
 def test_the_public_names() -> None:
     """The names that other programs hold on to."""
     import oauth_session

@@ -46,6 +46,8 @@ RANKS = {
     "discovery": 2.1,
     "dpop": 2.15,
     "asking": 2.2,
+    "environment": 2.0,
+    "merging": 2.1,
     "stores.memory": 2.0,
     "stores.sqlite": 2.0,
     "stores.redis_client": 2.0,

@@ -20,7 +20,7 @@ from support.shaky import eventually
 
 from oauth_session.policy import FRESHNESS
 from oauth_session.rules.record import Pair
-from oauth_session.stores import RedisStore
+from oauth_session.stores import RedisStore, redis_push
 from oauth_session.stores.values import GrantKey
 from oauth_session.testing import FakeProvider
 
@@ -73,11 +73,38 @@ def test_a_commit_is_known_in_other_processes_within_milliseconds(
 
     ours, raw = percentiles("ours"), percentiles("raw")
     print("visible, and raw, in ms at p50, p90, p99:", *([round(ms, 2) for ms in each] for each in (ours, raw)))
-    assert len(took["ours"]) > 0.95 * processes * commits  # two commits may come so close that one is never seen
+    # Two commits may come so close that one is never seen, above all on a machine that is busy.
+    assert len(took["ours"]) > (0.95 if commits >= 1000 else 0.8) * processes * commits
     assert ours[0] < max(5.0, 6 * raw[0])
     assert ours[1] < max(10.0, 6 * raw[1])
     if commits >= 1000:  # of fewer, the 99th percentile is what else the machine did
         assert ours[2] < max(10.0, 3 * raw[2])
+
+
+def test_a_grant_is_watched_while_a_subscription_is_heard_of(valkey_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that begins to watch just when the listener goes through all watchers does not end the listening."""
+    store, other = RedisStore(valkey_url), GrantKey("1" * 40, "g")
+
+    class Ear:
+        def hear(self, revision: str) -> None: ...
+
+    ear = Ear()
+    for number in range(3):
+        store.watch(GrantKey(f"{number:040d}", "g"), ear.hear)
+    subscriber, shard_of = store._subscriber(), redis_push.shard_of
+    threads = [threading.Thread(target=store.watch, args=(other, ear.hear))]
+
+    def meanwhile(prefix: str, digest: str) -> str:
+        if threads:
+            threads.pop().start()
+            time.sleep(0.1)
+        return shard_of(prefix, digest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(redis_push, "shard_of", meanwhile)
+        subscriber._hear({"type": "subscribe", "channel": "any"})
+    assert eventually(lambda: store.is_told(other), 20)
+    store.close()
 
 
 class Muffler(Proxy):

@@ -175,4 +175,5 @@ class _Screen:
         text.append("\n\nand enter\n\n\n")
         text.append("   ".join(self._code.user_code), "bold cyan")
         text.append(f"\n\n\nWaiting; the code is good for {left // 60}:{left % 60:02}\n", "dim")
-        return Panel(Align.center(text), title="Log in", border_style="cyan")
+        # narrower than the screen: what the terminal writes at the end of it, such as ^C, must not begin another line
+        return Panel(Align.center(text), title="Log in", border_style="cyan", width=max(24, min(80, err.width - 4)))

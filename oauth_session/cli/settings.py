@@ -23,7 +23,7 @@ client_secret = "env:EXAMPLE_SECRET"      # or "file:~/.secrets/example"; leave 
 scope = "openid offline_access"
 base_url = "https://api.example.com/v1/"  # the token goes to this host, and to origins = [...]
 """
-_SECRETS = ("client_secret", "private_key")
+_SECRETS = ("client_secret", "private_key", "keys")
 _TEXTS = (
     *("issuer", "token_url", "client_id", "client_auth", "scope", "audience", "base_url", "grant_type", "rotation"),
     *("key_id", "algorithm", "cert", "cert_key", "store"),

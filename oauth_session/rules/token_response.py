@@ -25,6 +25,10 @@ _DAY = 86400.0  # nobody means a longer Retry-After
 _NUMBER = re.compile(r"[0-9]{1,20}(?:\.[0-9]{0,20})?")
 _PRINTABLE = re.compile(r"[\x20-\x7e]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+_REGISTERED = re.compile(  # RFC 6749 5.2, RFC 8628 3.5, RFC 8693 2.2.2, RFC 9449 5 and 8
+    "invalid_(request|client|grant|scope|target|dpop_proof)|unauthorized_client|unsupported_grant_type|server_error|"
+    "temporarily_unavailable|authorization_pending|slow_down|access_denied|expired_token|use_dpop_nonce"
+)
 _MEMBERS = ("access_token", "token_type", "refresh_token", "expires_in", "scope", DPOP_KEY)  # no server sets the key
 
 
@@ -93,7 +97,7 @@ def read_token_response(
     """Read an answer of the token endpoint; never fails.
 
     Args:
-        secrets: cut out of error, description and uri, before these are shortened.
+        secrets: cut out of error, description and uri, before these are shortened; a registered error stays what it is.
     """
     headers = CaseInsensitiveDict(headers)
     date = _date(headers.get("Date"))
@@ -121,7 +125,9 @@ def read_token_response(
     uri = members.get("error_uri")
     return Denied(
         kind=DenialKind.MALFORMED if malformed else _kind(status, error, members),
-        error=_words(error, secrets, 100),
+        error=error
+        if _REGISTERED.fullmatch(error or "")
+        else _words(error, secrets, 100),  # a secret may be as short as "d"
         description=_words(members.get("error_description"), secrets, 300),
         uri=_words(uri.partition("?")[0] if isinstance(uri, str) else None, secrets, 300),
         status=status,

@@ -145,7 +145,12 @@ class Subscriber:
     def _follow(self, pubsub: Any, hushed: threading.Event) -> None:
         subscribed: set[str] = set()
         began = pinged = time.monotonic()
-        while not hushed.is_set() and self._still_wanted():
+        counted = 0.0
+        while not hushed.is_set():
+            if time.monotonic() - counted >= 0.2:  # not for each message: there may be many watchers, and many messages
+                if not self._still_wanted():
+                    return
+                counted = time.monotonic()
             fresh = self._wanted - subscribed
             if fresh:
                 pubsub.subscribe(*fresh)
@@ -169,7 +174,9 @@ class Subscriber:
         channel = _text(message.get("channel"))
         if message["type"] == "subscribe":
             self._subscribed |= {channel}
-            for digest in [d for d in self._watchers if shard_of(self._prefix, d) == channel]:
+            with self._lock:  # others begin to watch meanwhile
+                waiting = [digest for digest in self._watchers if shard_of(self._prefix, digest) == channel]
+            for digest in waiting:
                 self._tell(digest, "")  # what was committed before we listened was not told
         elif message["type"] == "message":
             digest, _, revision = _text(message.get("data")).partition(" ")

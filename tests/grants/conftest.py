@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import pytest
 from support.grants_server import GrantsServer
+from support.site import Site
 
 from oauth_session import discovery
 
@@ -31,3 +33,14 @@ def churning(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GrantsServer]
     started = GrantsServer(tmp_path_factory.mktemp("churning"), lifetime=3, nonces=True)
     yield started
     started.stop()
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    server = Site()
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()

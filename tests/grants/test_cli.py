@@ -15,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import requests
 from support.grants_server import GrantsServer
 from support.servers import free_port
 
@@ -69,7 +70,7 @@ def echo() -> Iterator[str]:
 
 @pytest.fixture
 def run(server: GrantsServer, echo: str, tmp_path: Path) -> Run:
-    """Runs `oauth-session` with two services: `mine` of a person, `robot` of a program."""
+    """Runs `oauth-session` with services: `mine` and `bound` of a person, `robot` of a program."""
     secret = tmp_path / "secret"
     secret.write_text(server.clients["app"]["client_secret"] + "\n")
     config = tmp_path / "services.toml"
@@ -86,6 +87,14 @@ client_id = "app"
 client_secret = "file:{secret}"
 grant_type = "client_credentials"
 base_url = "{echo}"
+[bound]
+issuer = "{server.issuer}"
+client_id = "bound"
+client_secret = "file:{secret}"
+scope = "openid offline_access"
+base_url = "{server.issuer}"
+params = {{prompt = "consent"}}
+dpop = true
 """)
     base = {
         "OAUTH_SESSION_CONFIG": str(config),
@@ -169,6 +178,33 @@ def test_a_login_that_fails(run: Run, tmp_path: Path, browser: str, says: str, s
     assert "No grants" in run("status", "-s", "mine").stderr
 
 
+def test_a_bound_login(run: Run, tmp_path: Path) -> None:
+    """P1, S9: with `dpop = true` the key lies in the store, so `keys` is asked for; with it, all commands work."""
+    refused = run("login", "-s", "bound")
+    assert refused.returncode == 2
+    assert "oauth-session keys new" in refused.stderr
+    (tmp_path / "ring").write_text(run("keys", "new").stdout)
+    with (tmp_path / "services.toml").open("a") as config:
+        config.write(f'keys = "file:{tmp_path}/ring"\n')
+    done = run("login", "-s", "bound")
+    assert done.returncode == 0, done.stderr
+    assert "Refreshed" in run("refresh", "-s", "bound").stderr
+    assert json.loads(run("request", "GET", "me", "-s", "bound").stdout) == {"sub": "user"}
+    assert "Revoked" in run("revoke", "-s", "bound").stderr
+
+
+def test_a_logout_is_here_alone(inside: Run, server: GrantsServer) -> None:
+    """Section 5: `token` begins a grant that needs no person, `logout` ends it here; the token itself is still good."""
+    token = inside("token", "-s", "robot").stdout.strip()
+    assert "Logged out of robot" in inside("logout", "-s", "robot").stderr
+    (grant,) = json.loads(inside("status", "-s", "robot", "--json").stdout)
+    assert grant["state"] == "logged_out"
+    gone = inside("token", "-s", "robot")
+    assert (gone.returncode, gone.stdout) == (1, "")
+    answer = requests.get(server.issuer + "/api/me", headers={"Authorization": f"Bearer {token}"}, timeout=30)
+    assert answer.status_code == 200
+
+
 def test_a_port_that_is_taken(run: Run, server: GrantsServer) -> None:
     """RFC 8252 7.3: a port that was asked for and is taken is named."""
     done = run("login", "-s", "mine", "--port", str(server.port))
@@ -224,7 +260,7 @@ def test_requests_of_each_kind(inside: Run, tmp_path: Path) -> None:
 def test_errors_say_what_to_do(inside: Run, tmp_path: Path) -> None:
     """No settings, no service, no grant, no server: each message names the next step, and none is a traceback."""
     for args, code, says in (
-        (("status",), 2, "there are: mine, robot"),
+        (("status",), 2, "there are: mine, robot, bound"),
         (("status", "-s", "other"), 2, "there is no service 'other'"),
         (("token", "-s", "mine", "--config", str(tmp_path / "nix.toml")), 2, "Make it, with a table"),
         (("token", "-s", "mine", "-g", "anna"), 1, "oauth-session login -s mine -g anna"),

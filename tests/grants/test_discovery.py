@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import threading
 import time
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 import requests
+from support.site import Site
 
 from oauth_session import (
     ConfigurationError,
@@ -23,47 +20,6 @@ from oauth_session import (
     interaction_required,
 )
 from oauth_session.stores import MemoryStore
-
-
-class Site(ThreadingHTTPServer):
-    """Answers each path as it is told, and notes what was asked."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.url = f"http://127.0.0.1:{self.server_address[1]}"
-        self.answers: dict[str, tuple[int, dict[str, str], Any]] = {}
-        self.asked: list[tuple[str, str]] = []
-
-
-class _Handler(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        site = self.server
-        assert isinstance(site, Site)
-        form = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
-        site.asked.append((self.path, self.headers.get("Authorization", "") or form))
-        status, headers, body = site.answers.get(self.path, (404, {}, {}))
-        content = json.dumps(body).encode()
-        self.send_response(status)
-        for name, value in (headers | {"Content-Length": str(len(content))}).items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(content)
-
-    do_POST = do_GET
-
-    def log_message(self, *args: object) -> None: ...
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    server = Site()
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
 
 WELL_KNOWN = "/.well-known/oauth-authorization-server"
 

@@ -30,9 +30,10 @@ class Person:
                 page = self._get(target)
                 continue
             page.raise_for_status()
-            action = re.search(r'<form[^>]*action="([^"]+)"', page.text)
-            if action is None:
+            form = re.search(r"<form[^>]*>", page.text)
+            if form is None:
                 return page.text
+            action = re.search(r'action="([^"]+)"', form[0])
             abort = re.search(r'href="([^"]+/abort)"', page.text)
             if abort and not self.consents:
                 page, refused = self._get(urljoin(page.url, abort[1])), True
@@ -40,14 +41,14 @@ class Person:
             if refused:
                 return page.text
             refused = not self.consents and 'name="abort"' in page.text
-            page = self._submit(urljoin(page.url, html.unescape(action[1])), page)
+            page = self._submit(urljoin(page.url, html.unescape(action[1]) if action else ""), page)
         raise AssertionError(page.text)
 
     def _submit(self, action: str, page: requests.Response) -> requests.Response:
         form = {}
         for tag in re.findall(r"<(?:input|button)[^>]*>", page.text):
             name, value = re.search(r'name="([^"]+)"', tag), re.search(r'value="([^"]*)"', tag)
-            if name:
+            if name and not (self.consents and name[1] in form):  # of two buttons the first says yes
                 form[name[1]] = html.unescape(value[1]) if value else ""
         if "abort" in form and self.consents:
             del form["abort"]

@@ -13,7 +13,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 
 from .installed import install_from_pypi
@@ -22,14 +21,24 @@ from .installed import install_from_pypi
 def free_port() -> int:
     """A port that nobody has; below those that the system gives to clients, of which there are many just now.
 
+    It is ours to the end of this process, also while its server is down: its number in UDP, which nobody uses, stays bound.
     The one 10000 higher is free, too: there a cluster's nodes listen to each other.
     """
     while True:
-        port = random.randint(12000, 22000)
-        with suppress(OSError), socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", port))
-            second.bind(("127.0.0.1", port + 10000))
-            return port
+        port, mark = random.SystemRandom().randint(12000, 22000), socket.socket(type=socket.SOCK_DGRAM)
+        try:
+            mark.bind(("127.0.0.1", port))
+            for number in (port, port + 10000):
+                with socket.socket() as tried:
+                    tried.bind(("127.0.0.1", number))
+        except OSError:
+            mark.close()
+            continue
+        _ours.append(mark)
+        return port
+
+
+_ours: list[socket.socket] = []
 
 
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None  # loaded here: after fork only what is ready may run
