@@ -56,6 +56,7 @@ FOUND = [
     ("put_value", b'{"access_token":"a","extra":[1]}'),
     ("callback", b"http://["),
     ("callback", b"\x80"),
+    ("callback", b"?state=a\r-state-of-32-characters-or-more&code=a"),
 ]
 
 
