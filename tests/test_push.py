@@ -206,17 +206,11 @@ def test_one_listener_however_grants_come_and_go(valkey_url: str) -> None:
 
 def test_channels_that_nobody_needs_any_more_are_left(valkey_url: str) -> None:
     """Scale: who goes through many grants hears of those in use, not of all; who comes back to one is told again."""
-
-    class Ear:
-        def hear(self, revision: str) -> None: ...
-
-    store, keys = (
-        RedisStore(valkey_url, prefix="leaving:"),
-        [GrantKey(f"{number:08x}" + "0" * 56, "g") for number in range(40)],
-    )
-    ears = [Ear() for _ in keys]
-    for key, ear in zip(keys, ears, strict=True):
-        store.watch(key, ear.hear)
+    store = RedisStore(valkey_url, prefix="leaving:")
+    keys = [GrantKey(f"{number:08x}" + "0" * 56, "g") for number in range(40)]
+    holders = [Holder() for _ in keys]
+    for key, holder in zip(keys, holders, strict=True):
+        store.watch(key, holder.hear)
     with redis.Redis.from_url(valkey_url, decode_responses=True) as plain:
         channels = [redis_push.shard_of("leaving:", key.digest) for key in keys]
 
@@ -224,10 +218,35 @@ def test_channels_that_nobody_needs_any_more_are_left(valkey_url: str) -> None:
             return {channel for channel, count in plain.pubsub_numsub(*channels) if count}
 
         assert eventually(lambda: all(map(store.is_told, keys)), 20)
-        del ears[1:], ear
+        del holders[1:], holder
         assert eventually(lambda: listened() == {channels[0]}, 20)
         assert [store.is_told(key) for key in keys[:2]] == [True, False]
-        store.watch(keys[1], ears[0].hear)
+        store.watch(keys[1], holders[0].hear)
         assert eventually(lambda: store.is_told(keys[1]), 20)
         assert listened() == set(channels[:2])
+    store.close()
+
+
+def test_a_client_that_is_closed_under_the_listener(valkey_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What redis-py says when another thread has just closed its connection is a lost connection: it is made anew."""
+    store, key, holder = RedisStore(valkey_url), GrantKey("fedcba9876543210", "g"), Holder()
+    store.watch(key, holder.hear)
+    assert eventually(lambda: store.is_told(key))
+    closed = threading.Event()
+    get_message = redis.client.PubSub.get_message
+
+    def close(pubsub: redis.client.PubSub, **options: float) -> object:
+        if not closed.is_set():
+            closed.set()
+            raise AttributeError(
+                "'NoneType' object has no attribute 'readline'"
+            )  # seen with redis 8.1, once in a while
+        return get_message(pubsub, **options)
+
+    monkeypatch.setattr(redis.client.PubSub, "get_message", close)
+    assert closed.wait(20)
+    assert eventually(lambda: store.is_told(key))
+    thread = store._subscriber()._thread
+    assert thread is not None
+    assert thread.is_alive()
     store.close()

@@ -43,10 +43,15 @@ def _claims(text: str | None) -> str | None:
     """As JSON text: servers send it in base64 (Microsoft) or as it is."""
     if text is None:
         return None
-    for value in (text, base64.b64decode(text + "==", altchars=b"-_") if re.fullmatch(r"[\w\-+/=]+", text) else b""):
+    for read in (str, _from_base64):
         try:
+            value = read(text)
             if isinstance(json.loads(value), dict):
-                return value if isinstance(value, str) else value.decode()
+                return value
         except (ValueError, RecursionError):
             continue
     return None
+
+
+def _from_base64(text: str) -> str:
+    return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode()

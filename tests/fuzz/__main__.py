@@ -29,6 +29,7 @@ def one(name: str, runs: int) -> None:
             f"-runs={runs}",
             f"-max_len={LONGEST}",
             f"-timeout={HANG}",
+            f"-artifact_prefix={folder}/",  # the input is printed, too
             "-rss_limit_mb=2048",
             "-print_final_stats=1",
         ]

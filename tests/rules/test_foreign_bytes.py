@@ -55,7 +55,9 @@ FOUND = [
     ("left_by_others", b'{"access_token":"a","extra":true}'),
     ("put_value", b'{"access_token":"a","extra":[1]}'),
     ("callback", b"http://["),
+    ("interaction", b'Bearer error="insufficient_claims", claims="eyJhI"'),
     ("callback", b"\x80"),
+    ("callback", b"?state=a\r-state-of-32-characters-or-more&code=a"),
 ]
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import price
 import pytest
 import redis
 from conftest import Make, MakeClient
@@ -30,7 +31,7 @@ from oauth_session import (
     TokenAuth,
 )
 from oauth_session.rules.record_json import read_sign
-from oauth_session.sealing import KeyRing, new, new_key
+from oauth_session.sealing import KeyRing, Sealer, new, new_key
 from oauth_session.stores import MemoryStore, RedisStore
 from oauth_session.testing import FakeProvider
 
@@ -298,6 +299,27 @@ def test_a_roll_back_does_not_pass_unnoticed(provider: FakeProvider, make_client
     assert client.token("g").access_token != newer.access_token
 
 
+@pytest.mark.parametrize("before", [1, 17], ids=["a login", "many logins"])
+def test_an_earlier_login_is_not_rolled_back_to(
+    provider: FakeProvider, make_client: MakeClient, raw: Raw, before: int
+) -> None:
+    """Law 11: the record of an earlier login, perhaps to another account, is written over by who has seen the later one."""
+    events: list[Event] = []
+    client = make_client(provider, store=raw.url, keys=GOOD, on_event=events.append)
+    for _ in range(before):
+        client.put("g", provider.issue())
+    digest = client._registration.key("g").digest
+    old, earlier = raw.read(digest), client.token("g").access_token
+    client.put("g", provider.issue())
+    session = client.session("g")
+    raw.write(digest, old)
+    provider.expire()
+    assert session.get("me").status_code == 200
+    assert [event.name for event in events].count("healed") == 1
+    assert client.token("g").access_token != earlier
+    assert provider.model.refresh_calls == 1
+
+
 def test_a_logout_is_not_rolled_back(provider: FakeProvider, make_client: MakeClient, raw: Raw) -> None:
     """Law 11: the record from before a logout, put back, is ended again by who has seen the logout; `healed` says so."""
     events: list[Event] = []
@@ -433,6 +455,30 @@ def test_a_redis_in_clear_is_told_of_once(
     auths = [make_client(provider, store=url, on_event=told.append).auth(grant) for grant in ("g", "h")]
     assert [event.name for event in told] == (["store_in_clear"] if warned else [])
     del auths, sealed
+
+
+def test_a_request_seals_and_opens_nothing(
+    provider: FakeProvider, make_client: MakeClient, raw: Raw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Encryption's price is paid by who refreshes: with a token in hand no request makes, seals or opens anything."""
+    client = make_client(provider, store=raw.url, keys=GOOD)
+    client.put("g", provider.issue())
+    session = client.session("g")
+    assert session.get("me").ok
+    for used in ("seal", "open"):
+        monkeypatch.setattr(Sealer, used, lambda *_: pytest.fail("a request used the keys"))
+    monkeypatch.setattr(KeyRing, "digest", lambda *_: pytest.fail("a request used the keys"))
+    assert all(session.get("me").ok for _ in range(20))
+
+
+def test_the_price_can_be_measured(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The price is measured side by side by a command; a sealed record is less than one and a half times the plain one."""
+    monkeypatch.setattr(price, "ROUNDS", 1)
+    price.main()
+    lines = capsys.readouterr().out.splitlines()[1:]
+    ratios = {line.partition("  ")[0]: float(line.split()[-1]) for line in lines}
+    assert len(ratios) == 8
+    assert all(1 < ratio < 1.5 for what, ratio in ratios.items() if "token of" in what)
 
 
 def test_a_memory_store_can_be_sealed(provider: FakeProvider, make_session: Make) -> None:
