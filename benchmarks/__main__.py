@@ -29,6 +29,7 @@ def main(quick: bool, only: tuple[str, ...]) -> None:
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, redis_server(Path(folder)) as url:
         parts: dict[str, Callable[[], Any]] = {
             "cost": lambda: cost.per_request(url, *((300, 3) if quick else (3000, 9))),
+            "profile": lambda: cost.profile(url, *((300, 3) if quick else (3000, 9))),
             "commands": lambda: cost.commands(url, 20 if quick else 1000),
             "imports": lambda: cost.imports(3 if quick else 20),
             "threads": lambda: storms.threads(url, 50),
@@ -38,6 +39,7 @@ def main(quick: bool, only: tuple[str, ...]) -> None:
             "connections": lambda: storms.connections(url, 10 if quick else 200),
             "sealed": lambda: scale.sealed(20 if quick else 300),
             "memory": lambda: scale.in_memory(1000 if quick else 100_000),
+            "push": lambda: scale.push(url, 1000 if quick else 20_000),
             "redis": lambda: scale.in_redis(url, 1000, *((5000, 50) if quick else (1_000_000, 800))),
         }
         kept = FIGURES / "bench.json"

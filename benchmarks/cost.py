@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import statistics
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import tempfile
 import time
 import urllib.parse
+from collections.abc import Iterator
 from typing import Any
 
 import redis
@@ -18,9 +20,10 @@ from urllib3 import HTTPResponse
 
 from oauth_session.testing import FakeProvider
 
-from .peers import MODULES, OURS, PEERS, STATIC, Setting
+from .peers import BARE, MODULES, OURS, PEERS, STATIC, VARIANTS, Make, Setting
 
 WARM_UP = 50
+SLICE = 100  # requests in a row; what the machine does besides meets all clients of a round alike
 # A server in a process of its own, so that its CPU is not counted.
 SERVER = """
 import http.server
@@ -52,21 +55,25 @@ class Stub(BaseAdapter):
 
 
 def rounds(sessions: dict[str, requests.Session], url: str, count: int, times: int) -> dict[str, dict[str, Any]]:
-    """CPU and wall of so many requests each, in turn, as ratios to the static header of the same round."""
+    """CPU and wall of so many requests each, in turns, as ratios to the static header of the same round."""
     cpu: dict[str, list[float]] = {name: [] for name in sessions}
     wall: dict[str, list[float]] = {name: [] for name in sessions}
     for session in sessions.values():
         for _ in range(WARM_UP):
             session.get(url)
     names = list(sessions)
-    for turn in range(times):
-        for name in names[turn % len(names) :] + names[: turn % len(names)]:
-            session = sessions[name]
-            began, used = time.perf_counter(), time.process_time()
-            for _ in range(count):
-                session.get(url)
-            cpu[name].append(time.process_time() - used)
-            wall[name].append(time.perf_counter() - began)
+    for _ in range(times):
+        used, took = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0.0)
+        for part in range(count // SLICE):
+            for name in names[part % len(names) :] + names[: part % len(names)]:
+                get, began, cpu_began = sessions[name].get, time.perf_counter(), time.process_time()
+                for _ in range(SLICE):
+                    get(url)
+                used[name] += time.process_time() - cpu_began
+                took[name] += time.perf_counter() - began
+        for name in names:
+            cpu[name].append(used[name])
+            wall[name].append(took[name])
 
     def ratios(of: dict[str, list[float]], name: str) -> list[float]:
         return [mine / base for mine, base in zip(of[name], of[STATIC], strict=True)]
@@ -84,25 +91,41 @@ def rounds(sessions: dict[str, requests.Session], url: str, count: int, times: i
     }
 
 
-def per_request(store: str, count: int, times: int) -> dict[str, Any]:
-    """Over loopback and with the stub."""
-    found: dict[str, Any] = {}
+@contextlib.contextmanager
+def _served() -> Iterator[str]:
+    """A URL on loopback that answers as the stub does."""
     with subprocess.Popen([sys.executable, "-c", SERVER], stdout=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout is not None
-            url = f"http://127.0.0.1:{int(server.stdout.readline())}/v1/me"
-            for kind, at in (("loopback", url), ("stub", "https://api.example.com/v1/me")):
-                token = {"access_token": "a" * 40, "refresh_token": "r" * 40, "expires_in": 86400}
-                base = urllib.parse.urljoin(at, ".")
-                setting = Setting(base, "http://127.0.0.1:1/token", "c", "s", token, store, f"cost-{kind}")
-                sessions = {name: make(setting) for name, make in PEERS.items()}
-                if kind == "stub":
-                    for session in sessions.values():
-                        session.mount("https://", Stub())
-                found[kind] = rounds(sessions, at, count, times)
+            yield f"http://127.0.0.1:{int(server.stdout.readline())}/v1/me"
         finally:
             server.kill()
+
+
+def _compare(store: str, count: int, times: int, makers: dict[str, Make]) -> dict[str, Any]:
+    """Over loopback and with the stub."""
+    found: dict[str, Any] = {}
+    token = {"access_token": "a" * 40, "refresh_token": "r" * 40, "expires_in": 86400}
+    with _served() as url:
+        for kind, at in (("loopback", url), ("stub", "https://api.example.com/v1/me")):
+            base = urllib.parse.urljoin(at, ".")
+            setting = Setting(base, "http://127.0.0.1:1/token", "c", "s", token, store, f"cost-{kind}")
+            sessions = {name: make(setting) for name, make in makers.items() if (name, kind) != (BARE, "stub")}
+            if kind == "stub":
+                for session in sessions.values():
+                    session.mount("https://", Stub())
+            found[kind] = rounds(sessions, at, count, times)
     return found
+
+
+def per_request(store: str, count: int, times: int) -> dict[str, Any]:
+    """Each client."""
+    return _compare(store, count, times, PEERS)
+
+
+def profile(store: str, count: int, times: int) -> dict[str, Any]:
+    """Where it goes: the same with one thing left out after another."""
+    return _compare(store, count, times, VARIANTS)
 
 
 def commands(store: str, count: int) -> dict[str, float]:

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from . import pictures
+from . import fleet, pictures
 from .peers import LOGINS, OURS
 
 Rows = list[list[str]]  # the first one is the heading
@@ -17,12 +17,38 @@ BEGIN, END = ".. measured: begin\n", ".. measured: end\n"
 
 
 def _cost(found: Any) -> Rows:
-    rows = [["CPU per request", "loopback", "spread", "stub adapter", "spread", "wall, loopback"]]
+    rows = [["CPU per request", "loopback", "spread", "stub adapter", "spread", "wall, loopback", "ours is lower in"]]
     for name in found["loopback"]:
-        over, stub = found["loopback"][name], found["stub"][name]
-        spreads = [f"{each['cpu_from']:.2f} to {each['cpu_to']:.2f}" for each in (over, stub)]
-        rows.append([name, f"{over['cpu']:.2f}", spreads[0], f"{stub['cpu']:.2f}", spreads[1], f"{over['wall']:.2f}"])
+        sides = [found[kind].get(name) for kind in ("loopback", "stub")]
+        cells = [cell for side in sides for cell in _with_spread(side)]
+        lower = [each for side in sides if side is not None for each in _lower(found, name, side)]
+        verdict = "" if name == OURS else f"{sum(lower)} of {len(lower)} rounds"
+        rows.append([name, *cells, f"{found['loopback'][name]['wall']:.2f}", verdict])
     return rows
+
+
+def _with_spread(side: Any) -> list[str]:
+    return ["", ""] if side is None else [f"{side['cpu']:.2f}", f"{side['cpu_from']:.2f} to {side['cpu_to']:.2f}"]
+
+
+def _lower(found: Any, name: str, side: Any) -> list[bool]:
+    kind = "loopback" if side is found["loopback"][name] else "stub"
+    return [ours < theirs for ours, theirs in zip(found[kind][OURS]["rounds"], side["rounds"], strict=True)]
+
+
+def _profile(found: Any) -> Rows:
+    return [
+        ["Where it goes: CPU per request", *row[1:5]] if not number else row[:5]
+        for number, row in enumerate(_cost(found))
+    ]
+
+
+def _push(found: Any) -> Rows:
+    return [
+        ["A commit of another grant on the same channel", "us"],
+        ["CPU of a process that hears it", f"{found['listener_microseconds']:.1f}"],
+        ["CPU of the server that tells it", f"{found['server_microseconds']:.1f}"],
+    ]
 
 
 def _commands(found: Any) -> Rows:
@@ -103,7 +129,8 @@ def _redis(found: Any) -> Rows:
         ["bytes per grant", "", f"{found['bytes_per_grant']:,.0f}"],
         ["of which its token JSON", "", f"{found['token_json']:,.0f} (limit: {limit:,.0f})"],
         ["refresh, ms", f"{few['milliseconds']:.2f}", f"{many['milliseconds']:.2f} (ratio {found['ratio']:.2f})"],
-        ["scripts (round trips) per refresh", f"{few['scripts']:.1f}", f"{many['scripts']:.1f}"],
+        ["scripts per refresh", f"{few['scripts']:.1f}", f"{many['scripts']:.1f}"],
+        ["round trips per refresh", f"{few['round_trips']:.2f}", f"{many['round_trips']:.2f}"],
         [
             "server CPU per refresh, us",
             f"{few['server_cpu_microseconds']:.0f}",
@@ -121,6 +148,7 @@ def _redis(found: Any) -> Rows:
 
 ROWS = {
     "cost": _cost,
+    "profile": _profile,
     "commands": _commands,
     "imports": _imports,
     "threads": lambda found: _storm("50 threads, one expired token", found),
@@ -130,6 +158,7 @@ ROWS = {
     "connections": _connections,
     "sealed": _sealed,
     "memory": _memory,
+    "push": _push,
     "redis": _redis,
 }
 
@@ -172,6 +201,8 @@ def publish(found: dict[str, Any], docs: Path) -> None:
             f"*{found['machine']}; {when['date']}; {when['seconds']:g} s.*\n\n" + _rst(ROWS[name](found[name]))
         )
     (figures / "tables.rst").write_text("\n".join(parts))
+    for page, measured in (("profile", _profile(found["profile"])), ("fleet", fleet.rows(found))):
+        (figures / f"{page}.rst").write_text(_rst(measured))
     text = README.read_text()
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)

@@ -12,6 +12,7 @@ from typing import Any
 
 import redis
 import requests
+import urllib3
 
 from oauth_session import OAuthSession
 
@@ -146,9 +147,34 @@ class Interceptor(requests.Session):
         return found
 
 
+class Bare(requests.Session):
+    """urllib3 by itself, behind the one method that is measured."""
+
+    def __init__(self, setting: Setting) -> None:
+        super().__init__()
+        self._pool = urllib3.PoolManager(headers={"Authorization": f"Bearer {setting.token['access_token']}"})
+
+    def get(self, url: Any, **options: Any) -> Any:
+        return self._pool.request("GET", url)
+
+
+def _without(setting: Setting, **attributes: Any) -> requests.Session:
+    """The static header, with these attributes of the session changed; an auth that does nothing spares `.netrc`."""
+    session = static(setting)
+    vars(session).update(attributes)
+    return session
+
+
+def _asking(setting: Setting) -> requests.Session:
+    session = ours(setting)
+    vars(session)["remember_environment"] = False
+    return session
+
+
 Make = Callable[[Setting], requests.Session]
 STATIC = "static header"
 OURS = "oauth_session"
+BARE = "urllib3 by itself"
 PEERS: dict[str, Make] = {
     STATIC: static,
     OURS: ours,
@@ -157,6 +183,14 @@ PEERS: dict[str, Make] = {
     "requests_oauth2client": requests_oauth2client,
     "google-auth": google_auth,
     "interceptor + Redis": Interceptor,
+}
+VARIANTS: dict[str, Make] = {
+    STATIC: static,
+    "... with an auth object: no look for .netrc": lambda setting: _without(setting, auth=lambda request: request),
+    "... with trust_env=False: no environment at all": lambda setting: _without(setting, trust_env=False),
+    "oauth_session, remember_environment=False": _asking,
+    OURS: ours,
+    BARE: Bare,
 }
 MODULES = {
     "requests-oauthlib": "requests_oauthlib",

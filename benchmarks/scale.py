@@ -19,6 +19,8 @@ from oauth_session import OAuthClient
 from oauth_session.rules import lineage, record_json
 from oauth_session.rules.record import Pair
 from oauth_session.stores import MemoryStore, RedisStore
+from oauth_session.stores.redis_push import shard_of
+from oauth_session.stores.values import GrantKey
 from oauth_session.testing import FakeProvider
 
 BATCH = 2000
@@ -71,14 +73,15 @@ def _refreshes(clients: dict[str, OAuthClient], provider: FakeProvider, count: i
 
 
 def _server(plain: Any, client: OAuthClient, count: int) -> dict[str, float]:
-    """What a refresh costs the server: scripts, and CPU."""
+    """What a refresh costs the server: scripts, round trips of any kind, and CPU."""
     before = plain.info("all")
     for number in range(count):
         client.refresh(f"customer-{number}")
     after = plain.info("all")
     scripts = after["cmdstat_evalsha"]["calls"] - before["cmdstat_evalsha"]["calls"]
     cpu = sum(after[name] - before[name] for name in ("used_cpu_user", "used_cpu_sys"))
-    return {"scripts": scripts / count, "server_cpu_microseconds": cpu / count * 1e6}
+    trips = after["total_reads_processed"] - before["total_reads_processed"] - 1  # but for the question itself
+    return {"scripts": scripts / count, "round_trips": trips / count, "server_cpu_microseconds": cpu / count * 1e6}
 
 
 def in_redis(url: str, few: int, many: int, refreshes: int) -> dict[str, Any]:
@@ -134,6 +137,39 @@ def _timed(works: list[Callable[[], None]]) -> float:
     for thread in threads:
         thread.join()
     return time.perf_counter() - began
+
+
+def push(url: str, count: int) -> dict[str, float]:
+    """What a commit of somebody else's grant costs those who hear it because it shares the channel of one of theirs."""
+    store = RedisStore(url)
+    key, heard = GrantKey("0" * 64, "push"), Heard()
+    store.watch(key, heard.told)
+    give_up = time.monotonic() + 10
+    while not store.is_told(key):
+        assert time.monotonic() < give_up, "no push"
+        time.sleep(0.01)
+    script = "for _ = 1, ARGV[1] do redis.call('PUBLISH', KEYS[1], ARGV[2]) end redis.call('PUBLISH', KEYS[1], ARGV[3])"
+    channel = shard_of("oauth-session:", key.digest)
+    with redis.Redis.from_url(url) as plain:
+        other, own = f"{'f' * 64} {secrets.token_hex(8)}", f"{key.digest} {secrets.token_hex(8)}"
+        heard.event.clear()
+        before, began = plain.info("cpu"), time.process_time()
+        plain.eval(script, 1, channel, count, other, own)
+        assert heard.event.wait(60), "the last one was not heard"
+        used, after = time.process_time() - began, plain.info("cpu")
+    cpu = sum(after[name] - before[name] for name in ("used_cpu_user", "used_cpu_sys"))
+    return {"listener_microseconds": used / count * 1e6, "server_microseconds": cpu / count * 1e6}
+
+
+class Heard:
+    """A watcher."""
+
+    def __init__(self) -> None:
+        self.event = threading.Event()
+
+    def told(self, revision: str) -> None:
+        if revision:
+            self.event.set()
 
 
 def in_memory(count: int) -> dict[str, float]:

@@ -41,7 +41,7 @@ _DEFAULTS = {
     "grant_id": "default",
     "dpop": False,
 }
-_ABSOLUTE = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
+_ABSOLUTE = re.compile(r"\s*[a-zA-Z][a-zA-Z0-9+.-]*://")  # requests strips what is blank before it
 
 
 class OAuthSession(requests.Session):

@@ -202,3 +202,28 @@ def test_one_listener_however_grants_come_and_go(valkey_url: str) -> None:
     assert store.is_told(key)
     store.close()
     assert eventually(lambda: listeners() == 0)
+
+
+def test_a_client_that_is_closed_under_the_listener(valkey_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What redis-py says when another thread has just closed its connection is a lost connection: it is made anew."""
+    store, key, holder = RedisStore(valkey_url), GrantKey("fedcba9876543210", "g"), Holder()
+    store.watch(key, holder.hear)
+    assert eventually(lambda: store.is_told(key))
+    closed = threading.Event()
+    get_message = redis.client.PubSub.get_message
+
+    def close(pubsub: redis.client.PubSub, **options: float) -> object:
+        if not closed.is_set():
+            closed.set()
+            raise AttributeError(
+                "'NoneType' object has no attribute 'readline'"
+            )  # seen with redis 8.1, once in a while
+        return get_message(pubsub, **options)
+
+    monkeypatch.setattr(redis.client.PubSub, "get_message", close)
+    assert closed.wait(20)
+    assert eventually(lambda: store.is_told(key))
+    thread = store._subscriber()._thread
+    assert thread is not None
+    assert thread.is_alive()
+    store.close()

@@ -127,7 +127,8 @@ class Subscriber:
 
     def _listen(self, hushed: threading.Event) -> None:
         while not hushed.is_set() and self._still_wanted():
-            with contextlib.suppress(RedisError, OSError, ValueError), self._connect() as pubsub:
+            # AttributeError: somebody closed the client, and redis-py reads on from a buffer that is None
+            with contextlib.suppress(RedisError, OSError, ValueError, AttributeError), self._connect() as pubsub:
                 self._pubsub = pubsub
                 self._follow(pubsub, hushed)
             if hushed.is_set() or not self._still_wanted():

@@ -57,6 +57,7 @@ FOUND = [
     ("callback", b"http://["),
     ("interaction", b'Bearer error="insufficient_claims", claims="eyJhI"'),
     ("callback", b"\x80"),
+    ("callback", b"?state=a\r-state-of-32-characters-or-more&code=a"),
 ]
 
 
