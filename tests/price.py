@@ -19,7 +19,7 @@ from oauth_session.rules.record import Pair
 from oauth_session.sealing import KeyRing, new
 from oauth_session.testing import FakeProvider
 
-ROUNDS = 15
+ROUNDS, TIMES = 15, 20
 
 
 def cpu(work: Callable[[], object], times: int) -> float:
@@ -73,7 +73,7 @@ def seals(keys: str) -> None:
         ("writing a record", lambda: record_json.dump(record), lambda: record_json.dump(record, sealer)),
         ("reading a record", lambda: record_json.load(text, "g"), lambda: record_json.load(sealed, "g", sealer)),
     ):
-        one, two, ratio = in_turns(plain, other, 500)
+        one, two, ratio = in_turns(plain, other, 25 * TIMES)
         line(what, one * 1e6, two * 1e6, "us CPU", ratio)
 
 
@@ -85,10 +85,10 @@ def whole(keys: str) -> None:
         clients = [OAuthClient(**settings, store=f"sqlite:///{folder}/{k is None}.db", keys=k) for k in (None, keys)]
         for client in clients:
             client.put("g", provider.issue())
-        one, two, ratio = in_turns(*((lambda c=c: c.refresh("g")) for c in clients), 20)  # type: ignore[misc]
+        one, two, ratio = in_turns(*((lambda c=c: c.refresh("g")) for c in clients), TIMES)  # type: ignore[misc]
         line("a refresh, SQLite, with its provider", one * 1e6, two * 1e6, "us CPU", ratio)
         sessions = [client.session("g") for client in clients]
-        one, two, ratio = in_turns(*((lambda s=s: s.get(provider.api_url + "me")) for s in sessions), 20)  # type: ignore[misc]
+        one, two, ratio = in_turns(*((lambda s=s: s.get(provider.api_url + "me")) for s in sessions), TIMES)  # type: ignore[misc]
         line("a request with a token in hand, with its API", one * 1e6, two * 1e6, "us CPU", ratio)
         for client in clients:
             client.close()
