@@ -15,6 +15,7 @@ from support.crowd import crowd
 from support.grants_server import CALLBACK, GrantsServer
 from support.hammer import hammer
 from support.person import Person
+from support.raw import raw_store
 
 from oauth_session import (
     ConfigurationError,
@@ -195,6 +196,19 @@ def test_a_key_does_not_lie_in_a_shared_store(server: GrantsServer, store_url: s
         OAuthClient(**server.settings("bound", dpop=True, store=store_url)).token()
 
 
+def test_a_grant_from_elsewhere_gets_a_key(churning: GrantsServer) -> None:
+    """P1: a refresh token that a program brings without a key is renewed under a new one, which stays with the grant."""
+    brought = logged_in(churning).token().refresh_token  # a confidential client's is bound to the client alone
+    settings = churning.settings("bound", dpop=True)
+    session = OAuthSession(**settings, token={"refresh_token": brought})
+    assert session.get(churning.issuer + "/me").status_code == 200
+    client = OAuthClient(**settings)
+    first, second = client.token(), client.refresh()
+    assert first.token_type == second.token_type == "DPoP"
+    assert first.extra[DPOP_KEY] == second.extra[DPOP_KEY]
+    assert first.access_token != second.access_token
+
+
 def test_a_key_is_not_for_the_api_alone(churning: GrantsServer) -> None:
     """P1: the key of the grant is ours: no server can set another one in its answer."""
     from oauth_session.rules.token_response import Granted, read_token_response
@@ -206,13 +220,17 @@ def test_a_key_is_not_for_the_api_alone(churning: GrantsServer) -> None:
 
 
 def test_eight_processes_share_a_bound_grant(churning: GrantsServer, valkey_url: str) -> None:
-    """P1, P4, P6: one refresh per expiry, no proof twice, and nonces cost no refresh, through Redis."""
+    """P1, P4, P6, S9: one refresh per expiry, no proof twice, nonces cost no refresh, and no key is readable in Redis."""
     keys = new()
     client = logged_in(churning, store=valkey_url, keys=keys)
     before, first = churning.seen(), client.grants()[0][0].generation
     each = [churning.settings("bound", dpop=True, store=valkey_url, keys=keys)]
     results = crowd(8, hammer, {"each": each}, churning.issuer + "/me", 6.0)
     assert [failure for failures in results for failure in failures] == []
+    lies_there = raw_store(valkey_url).everything()
+    assert lies_there
+    key = json.loads(client.token().extra[DPOP_KEY])
+    assert [name for name in ("d", "x", "y") if key[name].encode() in lies_there] == []
     after = churning.seen()
     calls = [seen["calls"].get("refresh_token 200", 0) for seen in (before, after)]
     assert calls[1] - calls[0] == client.grants()[0][0].generation - first  # whoever called, committed
