@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -25,7 +26,7 @@ FIGURES = Path(__file__).parent.parent / "docs" / "figures"
 @click.option("--only", multiple=True, help="These parts alone, such as cost; the others stay as they were measured.")
 def main(quick: bool, only: tuple[str, ...]) -> None:
     """Measure, side by side and in turns, on this machine."""
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 150)
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, redis_server(Path(folder)) as url:
         parts: dict[str, Callable[[], Any]] = {
             "cost": lambda: cost.per_request(url, *((300, 3) if quick else (3000, 9))),

@@ -13,7 +13,6 @@ from .peers import LOGINS, OURS
 
 Rows = list[list[str]]  # the first one is the heading
 README = Path(__file__).parent.parent / "README.rst"
-BEGIN, END = ".. measured: begin\n", ".. measured: end\n"
 
 
 def _cost(found: Any) -> Rows:
@@ -191,22 +190,27 @@ def _text(rows: Rows) -> str:
 
 def publish(found: dict[str, Any], docs: Path) -> None:
     """Plots, the docs' tables and the README's first screen."""
-    figures = docs / "figures"
-    pictures.storm(found["processes"], figures / "storm.svg")
-    pictures.cost(found["cost"], figures / "cost.svg")
+    pictures.storm(found["processes"], docs / "figures" / "storm.svg")
+    pictures.cost(found["cost"], docs / "figures" / "cost.svg")
+    page = docs / "performance.rst"
+    _put(README, "storm", _first_screen(found))
+    _put(page, "profile", _rst(_profile(found["profile"])))
+    _put(page, "fleet", _rst(fleet.rows(found)))
     parts = []
     for name in ROWS:
         when = found["conditions"][name]
-        parts.append(
-            f"*{found['machine']}; {when['date']}; {when['seconds']:g} s.*\n\n" + _rst(ROWS[name](found[name]))
-        )
-    (figures / "tables.rst").write_text("\n".join(parts))
-    for page, measured in (("profile", _profile(found["profile"])), ("fleet", fleet.rows(found))):
-        (figures / f"{page}.rst").write_text(_rst(measured))
-    text = README.read_text()
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    README.write_text(before + BEGIN + _first_screen(found) + END + after)
+        how = f"{when['date']}; load {when['load_before']:g} before, {when['seconds']:.0f} s"
+        parts.append(f"*{found['machine']}; {how}.*\n\n" + _rst(ROWS[name](found[name])))
+    _put(page, "all", "\n".join(parts))
+
+
+def _put(page: Path, name: str, text: str) -> None:
+    """Between the two marks: directives that include files are not shown where most people read."""
+    begin, end = f".. measured: begin {name}\n", f".. measured: end {name}\n"
+    before, _, rest = page.read_text().partition(begin)
+    _, there, after = rest.partition(end)
+    assert there, f"{page.name} has no place for {name}"
+    page.write_text(f"{before}{begin}\n{text.strip()}\n\n{end}{after}")
 
 
 def _first_screen(found: dict[str, Any]) -> str:

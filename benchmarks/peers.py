@@ -154,7 +154,7 @@ class Bare(requests.Session):
         super().__init__()
         self._pool = urllib3.PoolManager(headers={"Authorization": f"Bearer {setting.token['access_token']}"})
 
-    def get(self, url: Any, **options: Any) -> Any:
+    def get(self, url: Any, **options: Any) -> Any:  # type: ignore[override]  # no more is asked of it
         return self._pool.request("GET", url)
 
 
