@@ -7,9 +7,10 @@ from typing import Any
 from requests import PreparedRequest, Response, Session
 from requests.adapters import BaseAdapter
 
-from .auth import Marked, TokenAuth
+from .auth import TokenAuth
 from .errors import ConfigurationError
 from .forks import part_after
+from .marks import Marked
 from .rules.origins import Guard, origin_of
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from time import perf_counter
 from typing import Any, Protocol
@@ -11,12 +11,15 @@ from urllib.parse import urljoin
 from requests import PreparedRequest, Response
 from requests.auth import AuthBase
 
+from . import dpop
 from .errors import InvalidGrant
 from .events import Event, Listener, tell
 from .flight import Renewed
 from .held import Held
+from .marks import Marked
 from .rules.detection import Detection, Judgement, Verdict
 from .rules.flow import BEARER, HEADER, Placement, challenges, drain, is_idempotent, read_body, replay_of
+from .rules.interaction import interaction_of
 from .rules.origins import Guard, origin_of
 
 Send = Callable[..., Response]
@@ -99,6 +102,7 @@ class TokenAuth(AuthBase):
             return None
         held = self.source.token()
         request.headers[self.placement.header] = self.placement.value(held.token)
+        dpop.prove(request, held.token)
         return held
 
     # -- follow up ---------------------------------------------------------------------------------------------------
@@ -113,37 +117,58 @@ class TokenAuth(AuthBase):
         """
         request = response.request
         url = request.url or ""
-        header, value = self.placement.header, self.placement.value
-        if request.headers.get(header) != value(held.token) or not self.guard.allows(url):
+        travels = request.headers.get(self.placement.header)
+        if travels != self.placement.value(held.token) or not self.guard.allows(url):
             return response  # a redirect has taken the token off, or led away
-        judgement = self._judge(response)
+        judgement = self._judge(response, held)
+        if _wants_proof(response, judgement, held):
+            answer = self._replay(response, held, send, options)
+            if answer is not None:
+                response, judgement = answer, self._judge(answer, held)
         if judgement.verdict is Verdict.ACCEPTED and not held.holds:
             return response
         origin = origin_of(url) or url
         if judgement.verdict not in (Verdict.EXPIRED, Verdict.MAYBE):
             if judgement.verdict is Verdict.ACCEPTED:
                 self.source.accepted(held, origin, after_refusal=False)
+            elif (wanted := interaction_of(challenges(response))) is not None:
+                tell(
+                    self._listener,
+                    Event("interaction_required", self.grant_id, "", held.generation, origin, str(wanted)),
+                )
             return response
         renewed = self.source.renew(held, origin)
         if renewed.held is None:
             return self._stay(response, renewed, origin)
-        again = None
+        replay = None
         if judgement.replay == "always" or is_idempotent(request):
-            again = replay_of(request, response, value(renewed.held.token), header)
-        if again is None:
+            replay = self._replay(response, renewed.held, send, options)
+        if replay is None:
             self._tell("not_replayable", renewed.held, origin)
             return response
-        drain(response)
-        start = perf_counter()
-        replay = send(again, **options)
-        replay.elapsed = timedelta(seconds=perf_counter() - start)
-        replay.history.append(response)
-        replay.request = again
-        if self._judge(replay).verdict in (Verdict.EXPIRED, Verdict.MAYBE):
+        judgement = self._judge(replay, renewed.held)
+        if judgement.verdict is Verdict.NONCE:  # it may change just then: the two counters are apart
+            replay = self._replay(replay, renewed.held, send, options) or replay
+            judgement = self._judge(replay, renewed.held)
+        if judgement.verdict in (Verdict.EXPIRED, Verdict.MAYBE):
             self.source.refused_again(renewed, origin)
         else:
             self.source.accepted(renewed.held, origin, after_refusal=True)
         self._tell("replayed", renewed.held, origin)
+        return replay
+
+    def _replay(self, response: Response, held: Held, send: Send, options: dict[str, Any]) -> Response | None:
+        """The answer to the same request with this token, and a new proof; None if its body is gone."""
+        again = replay_of(response.request, response, self.placement.value(held.token), self.placement.header)
+        if again is None:
+            return None
+        dpop.prove(again, held.token)
+        drain(response)
+        start = perf_counter()
+        replay = send(again, **options)
+        replay.elapsed = timedelta(seconds=perf_counter() - start)
+        replay.history.extend([*response.history, response])
+        replay.request = again
         return replay
 
     def _stay(self, response: Response, renewed: Renewed, origin: str) -> Response:
@@ -155,17 +180,24 @@ class TokenAuth(AuthBase):
         tell(self._listener, Event("not_refreshed", self.grant_id, renewed.outcome.value, None, origin, reason))
         return response
 
-    def _judge(self, response: Response) -> Judgement:
+    def _judge(self, response: Response, held: Held) -> Judgement:
+        scheme = self.placement.scheme
+        if dpop.is_bound(held.token):
+            dpop.listen(response)
+            scheme = "dpop"
         return self.detection.judge(
-            response.status_code,
-            challenges(response),
-            response.headers,
-            lambda: read_body(response),
-            self.placement.scheme,
+            response.status_code, challenges(response), response.headers, lambda: read_body(response), scheme
         )
 
     def _tell(self, name: Any, held: Held, origin: str) -> None:
         tell(self._listener, Event(name, self.grant_id, "", held.generation, origin))
+
+
+def _wants_proof(response: Response, judgement: Judgement, held: Held) -> bool:
+    """Whether only the proof was wrong: its nonce, or it is the one from before a redirect."""
+    if judgement.verdict is Verdict.NONCE:
+        return True
+    return response.status_code == 401 and dpop.is_bound(held.token) and dpop.is_of_another_request(response.request)
 
 
 class _FollowUp:
@@ -175,6 +207,11 @@ class _FollowUp:
 
     def __init__(self, auth: TokenAuth, held: Held) -> None:
         self._auth, self._held = auth, held
+
+    def go_on(self, request: PreparedRequest, value: str) -> None:
+        """A redirect within the origin: the newest token goes on, with a proof of its own."""
+        request.headers[self.header] = value
+        dpop.prove(request, self._held.token, value.partition(" ")[2])
 
     def __call__(self, response: Response, **options: Any) -> Response:
         connection = getattr(response, "connection", None)
@@ -196,56 +233,3 @@ class _FollowUp:
         target = origin_of(urljoin(answer.url or "", answer.headers.get("Location", "")))
         if target is None or target != origin_of(request.url or ""):
             request.headers.pop(self.header, None)
-
-
-class Marked(list[Any]):
-    """The user's response hooks, as they see and compare them; who runs them meets ours first.
-
-    It says to the other doors that one has been here, and travels with the request: `PreparedRequest.copy` passes the
-    mapping of hooks on.
-    """
-
-    def __init__(self, theirs: Iterable[Any], ours: _FollowUp | None = None) -> None:
-        super().__init__(theirs)
-        self.ours = ours
-
-    @classmethod
-    def on(cls, request: PreparedRequest) -> Marked | None:
-        """The mark that a door has left on the request."""
-        hooks = request.hooks.get("response")
-        return hooks if isinstance(hooks, cls) else None
-
-    def __iter__(self) -> Iterator[Any]:
-        if self.ours is not None:
-            yield self.ours
-        yield from super().__iter__()
-
-    def __bool__(self) -> bool:
-        return self.ours is not None or len(self) > 0
-
-    def __copy__(self) -> Marked:
-        return Marked(super().__iter__(), self.ours)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Marked:
-        return self.__copy__()
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return list, (list(super().__iter__()),)  # a response that is pickled takes its request along, not the login
-
-
-class _NoAuth(AuthBase):
-    """Sends nothing, and keeps `.netrc` and the other doors out too."""
-
-    def __call__(self, request: PreparedRequest) -> PreparedRequest:
-        request.hooks["response"] = Marked(request.hooks["response"])
-        return request
-
-    def __repr__(self) -> str:
-        return "NO_AUTH"
-
-    def __reduce__(self) -> str:
-        return "NO_AUTH"
-
-
-NO_AUTH = _NoAuth()
-"""Give it as `auth=` to send a request without a token."""

@@ -14,15 +14,20 @@ import requests
 from urllib3.util import Retry
 
 from .auth import TokenAuth
-from .driver import Store
 from .errors import ConfigurationError, StoreError
 from .events import Listener
+from .ledger import Store
+from .people import Logins
 from .policy import RECENT, RefreshPolicy
-from .registration import Registration, Secret
-from .rules import record_json
+from .registration import Registration
+from .reveal import Secret
 from .rules.detection import Detection
+from .rules.grants import GrantForm
 from .rules.origins import Guard
 from .rules.record import Record
+from .rules.record_json import read_sign
+from .rules.token_request import ClientAuth
+from .sealed import Resealed, record_of, reseal_all
 from .seeds import Seed
 from .session import OAuthSession, Timeout
 from .source import TokenSource
@@ -44,7 +49,7 @@ class GrantStatus:
     scope: str | None
 
 
-class OAuthClient:
+class OAuthClient(Logins):
     """One client registration and any number of grants; safe for threads.
 
     The grants used last, a thousand of them, are kept in memory; one that comes back later costs a look at the store.
@@ -65,13 +70,17 @@ class OAuthClient:
         token_url: str | None = None,
         provider: str | PathLike[str] | Mapping[str, Any] | None = None,
         provider_params: Mapping[str, str] | None = None,
+        issuer: str | None = None,
         client_id: str | None = None,
         client_secret: Secret = None,
-        client_auth: str | None = None,
+        client_auth: str | ClientAuth | None = None,
         scope: str | None = None,
-        grant_type: str = "refresh_token",
+        resource: str | Sequence[str] | None = None,
+        audience: str | Sequence[str] | None = None,
+        grant_type: str | GrantForm = "refresh_token",
         token: Seed | None = None,
         store: Any = "memory:",
+        keys: Any = None,
         base_url: str | None = None,
         origins: Sequence[str] | str | None = None,
         allow_http: bool = False,
@@ -82,6 +91,8 @@ class OAuthClient:
         rotation: str | None = None,
         reuse_grace: float | None = None,
         token_session: requests.Session | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        dpop: bool = False,
         on_event: Listener | None = None,
     ) -> None:
         if token is not None and not callable(token):
@@ -93,12 +104,18 @@ class OAuthClient:
             token_url=token_url,
             provider=provider,
             provider_params=provider_params,
+            issuer=issuer,
+            metadata=metadata,
+            dpop=dpop,
             client_id=client_id,
             client_secret=client_secret,
             client_auth=client_auth,
             scope=scope,
+            resource=resource,
+            audience=audience,
             grant_type=grant_type,
             store=store,
+            keys=keys,
             refresh=refresh,
             rotation=rotation,
             reuse_grace=reuse_grace,
@@ -186,11 +203,27 @@ class OAuthClient:
         return [status for text in texts if (status := self._status(text, store.name))], following
 
     def _status(self, text: str, store: str) -> GrantStatus | None:
+        if read_sign(text) is not None:
+            return None
         try:
-            record = record_json.load(text, f"a grant in the {store} store")
+            record = record_of(text, f"a grant in the {store} store", self._registration.keys)
         except StoreError as error:
             return GrantStatus("", "damaged", 0, None, False, "", str(error), None)
         return _status(record) if record.client == self._registration.identity else None
+
+    def reencrypt(self) -> Resealed:
+        """Write each record of this client with the first of the keys, while programs go on using them.
+
+        Records from before there were keys are taken over. Afterwards, once nothing is left unreadable and every
+        process has the new ring, the older keys are not needed any more.
+
+        Raises:
+            ConfigurationError: there are no keys.
+            StoreError: the store is away; what is done is done, call it again.
+        """
+        if self._registration.keys is None:
+            raise ConfigurationError("there is nothing to encrypt with: give keys=")
+        return reseal_all(open_store(self._registration.store), self._registration.keys, self._registration.identity)
 
     def close(self) -> None:
         """Forget what is in memory, and close the store's connections; they are opened again when needed."""

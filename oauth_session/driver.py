@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from . import policy
-from .endpoint import Exchange
 from .errors import StoreError
-from .rules import lineage, record_json
+from .exchange import Exchange
+from .ledger import Ledger
 from .rules import record as change
 from .rules.effects import (
     Announce,
@@ -30,52 +30,7 @@ from .rules.effects import (
 from .rules.protocol import Renewal
 from .rules.record import Pair, Record
 from .rules.token_request import TokenRequest
-from .stores.values import GrantKey, Snapshot, Swapped
-
-
-class Store(Protocol):
-    """What a token store does: keep one text per grant and swap it atomically.
-
-    Every failure is a `StoreError`. `testing.StoreContract` checks an implementation.
-    """
-
-    @property
-    def name(self) -> str:
-        """What kind of store it is; nothing secret."""
-
-    @property
-    def shared(self) -> bool:
-        """Whether other processes see it."""
-
-    def load(self, key: GrantKey) -> Snapshot:
-        """The text, its revision and the store's clock."""
-
-    def swap(
-        self, key: GrantKey, expected: str, revision: str, text: str, mirror: str | None = None, tell: bool = True
-    ) -> Swapped:
-        """Write if the revision is still `expected`, or already `revision` (law 3); `tell` those who watch."""
-
-    def wait(self, key: GrantKey, revision: str, timeout: float) -> None:
-        """Return once the revision is another, or after `timeout` seconds."""
-
-    def watch(self, key: GrantKey, told: Callable[[str], None]) -> None:
-        """Call the bound method `told` with the revision ("": unknown) after each change that is told; held weakly."""
-
-    def is_told(self, key: GrantKey) -> bool:
-        """Whether a watcher of this grant would be told now."""
-
-    @property
-    def rest(self) -> float:
-        """Seconds that a record rests after it was brought in, where a store may forget; 0 where it does not."""
-
-    def scan(self, cursor: str | None, count: int = 100) -> tuple[list[str], str | None]:
-        """Some texts, and the cursor of the next."""
-
-    def inherited(self, grant_id: str) -> str | None:
-        """A token that another program left."""
-
-    def close(self) -> None:
-        """Let go of connections."""
+from .rules.token_response import required
 
 
 class Endpoint(Protocol):
@@ -87,59 +42,6 @@ class Endpoint(Protocol):
 
     def begin(self, request: TokenRequest, may_write: Callable[[], bool]) -> Exchange:
         """An exchange that is ready to `run`."""
-
-
-class Ledger:
-    """One grant's record in its store: texts become records here, and the store's clock is carried on between looks.
-
-    Args:
-        reusable: the refresh token may be used on both sides of a fork, since it does not rotate.
-    """
-
-    def __init__(self, store: Store, key: GrantKey, reusable: bool = False) -> None:
-        self.store, self.key, self._reusable = store, key, reusable
-        self.written = ""  # the last revision that we have tried to write
-
-    def load(self) -> Seen:
-        """A look at the record."""
-        return self._seen(self.store.load(self.key))
-
-    def swap(self, revision: str, record: Record) -> tuple[bool, Seen]:
-        """One atomic step; what is there now comes back either way. A claim and its heartbeats are told to nobody."""
-        text, mirror, tell = record_json.dump(record), record_json.mirror(record), record.claim is None
-        self.written = name = policy.random_name()  # noted first: we may be told of it before the reply comes
-        done, snapshot = self.store.swap(self.key, revision, name, text, mirror, tell)
-        return done, self._seen(snapshot)
-
-    def update(self, step: Callable[[Record | None, float], Record | None], *, mend: bool = False) -> Seen:
-        """Apply a change to whatever is there, again when somebody else was faster; None: nothing to change.
-
-        Args:
-            mend: take a damaged record for none, and so replace it.
-        """
-        try:
-            seen = self.load()
-        except record_json.DamagedRecord:
-            if not mend:
-                raise
-            seen = Seen(None, *self.store.load(self.key)[1:3])
-        while (record := step(seen.record, seen.now)) is not None:
-            done, seen = self.swap(seen.revision, record)
-            if done:
-                break
-        return seen
-
-    def sleep(self, revision: str, seconds: float) -> Seen:
-        """Until the record changes or the time is over."""
-        self.store.wait(self.key, revision, seconds)
-        return self.load()
-
-    def _seen(self, snapshot: Snapshot) -> Seen:
-        name = f"grant {self.key.grant_id!r} in the {self.store.name} store"
-        record = None if snapshot.text is None else record_json.load(snapshot.text, name)
-        if record and snapshot.forked and not self._reusable:
-            record = lineage.left_behind(record)
-        return Seen(record, snapshot.revision, snapshot.now)
 
 
 class _Abandoned(Exception):
@@ -191,9 +93,9 @@ class Driver:
         match effect:
             case Load():
                 return self._ledger.load()
-            case Swap(revision, record):
+            case Swap(revision, record, heals):
                 self._asked = _clocks()
-                return self._ledger.swap(revision, record)
+                return self._ledger.swap(revision, record, heals=heals)
             case Sleep(revision, seconds):
                 return self._ledger.sleep(revision, seconds)
             case Bring(now):
@@ -240,7 +142,7 @@ class Driver:
                 seen = self._beat(seen, lease)
         seen = seen._replace(now=max(seen.now, lease.now()))  # a back-off counts from the answer
         if exchange.answer is not None:
-            answer = request.read(*exchange.answer, request.secrets)
+            answer = required(request.read(*exchange.answer, request.secrets), request.token_type)
             return Posted(answer, seen)
         if exchange.refused:
             return Posted(Silence.CLAIM_LOST, seen)

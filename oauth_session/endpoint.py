@@ -7,27 +7,23 @@ that is resent by a transport is a refresh token lost.
 from __future__ import annotations
 
 import os
-import socket
-import threading
-import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from contextvars import ContextVar
+from collections.abc import Callable
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any, NamedTuple
+from typing import Any
+from urllib.parse import parse_qsl
 
 import requests
-from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.util.retry import Retry
 
 from ._version import __version__
+from .errors import ConfigurationError
+from .exchange import Adapter, Answer, Exchange, current
 from .forks import part_after
+from .redaction import hide_in_urllib3_log
 from .rules.token_request import TokenRequest
 
 CONNECT_TIMEOUT = 10.0  # seconds; a host that does not answer for longer is down
-IDLE_MOST = 5.0  # seconds; an older connection may be closed at the other end just as we write
 ANSWER_MOST = 1 << 20  # bytes; no token response is that long
 
 
@@ -35,136 +31,6 @@ ANSWER_MOST = 1 << 20  # bytes; no token response is that long
 _Session: type[requests.Session] = next(
     kind for kind in requests.Session.__mro__ if kind.__module__ == "requests.sessions"
 )
-
-
-class Answer(NamedTuple):
-    """A complete answer of the token endpoint."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-
-class _GateClosed(Exception):
-    """Raised before the first byte is written; no OSError, so that urllib3 lets it through."""
-
-
-class Exchange:
-    """One POST on its way. `run` on a thread of its own; `abort` from any other.
-
-    Attributes:
-        finished: set when `run` is over.
-        answer: the answer, or None.
-        sent: whether a byte of the request may have left.
-        reason: why there is no answer; no secret.
-    """
-
-    def __init__(
-        self,
-        send: Callable[[], Answer],
-        may_write: Callable[[], bool],
-        follow: Callable[[int, Mapping[str, str], bytes], object] | None = None,
-    ) -> None:
-        self.finished = threading.Event()
-        self.answer: Answer | None = None
-        self.sent = False
-        self.refused = False
-        self.reason = ""
-        self._send, self._may_write, self._follow = send, may_write, follow
-        self._aborted = False
-        self._connection: HTTPConnection | None = None
-
-    def run(self) -> None:
-        """Send and read; never raises."""
-        token = _current.set(self)
-        try:
-            self.answer = self._send()  # an answer that is complete after all is never dropped
-            if self._follow is not None:
-                self._follow(*self.answer)
-        except _GateClosed:
-            self.refused = True
-        except Exception as error:
-            self.reason = self.reason or _reason(error)
-        finally:
-            _current.reset(token)
-            self._connection = None
-            self.finished.set()
-
-    def abort(self, reason: str) -> None:
-        """End it: nothing is written from now on, and an answer that still drips in is cut off."""
-        self.reason, self._aborted = reason, True
-        connection = self._connection
-        sock = connection.sock if connection is not None else None
-        if sock is not None:
-            with suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
-
-    def _pass(self) -> None:
-        """The last look before the first byte: who has lost the claim in the meantime must not write (law 4)."""
-        if not self.sent:
-            if self._aborted or not self._may_write():
-                raise _GateClosed
-            self.sent = True
-
-
-_current: ContextVar[Exchange | None] = ContextVar("exchange", default=None)
-
-
-class _Watched(HTTPConnection):
-    """A connection that passes the exchange's gate before it writes, and does not outlive its freshness."""
-
-    _used = 0.0
-    _connecting = False
-
-    @property
-    def is_connected(self) -> bool:
-        return super().is_connected and time.monotonic() - self._used < IDLE_MOST
-
-    def connect(self) -> None:
-        exchange = _current.get()
-        if exchange is not None:
-            exchange._connection = self
-        self._connecting = True  # what is written to a proxy now is no token request
-        try:
-            super().connect()
-        finally:
-            self._connecting = False
-        self._used = time.monotonic()
-
-    def send(self, data: Any) -> None:
-        exchange = _current.get()
-        if exchange is not None and not self._connecting:
-            exchange._connection = self
-            if self.sock is None:
-                self.connect()
-            exchange._pass()
-        self._used = time.monotonic()
-        super().send(data)
-
-
-class _WatchedTLS(_Watched, HTTPSConnection):
-    pass
-
-
-class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Watched
-
-
-class _TLSPool(HTTPSConnectionPool):
-    ConnectionCls = _WatchedTLS
-
-
-class _Adapter(HTTPAdapter):
-    """requests' adapter with our connections; its default of no retries is what is wanted."""
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
-
-    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        manager = super().proxy_manager_for(proxy, **kwargs)
-        manager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
-        return manager
 
 
 class _Nothing(AuthBase):
@@ -181,9 +47,18 @@ class TokenEndpoint:
         session: the user's own session for company proxies and certificates; its adapters are used as they are, so
             only the claim's check before sending holds there, not the cut of a dripping answer.
         timeout: seconds for one whole exchange.
+
+    Raises:
+        ConfigurationError: the user's session would send a token request again by itself.
     """
 
     def __init__(self, session: requests.Session | None = None, timeout: float = 30.0) -> None:
+        for adapter in session.adapters.values() if session is not None else ():
+            if _resends(getattr(adapter, "max_retries", None)):
+                raise ConfigurationError(
+                    "token_session has an adapter that sends a POST again: a refresh token that is sent twice is lost; "
+                    "leave POST out of its Retry(allowed_methods=...), or set max_retries=0"
+                )
         self._own, self._timeout = session, timeout
         self._made: tuple[int, requests.Session] | None = None
 
@@ -214,10 +89,21 @@ class TokenEndpoint:
         return made[1]
 
     def _post(self, request: TokenRequest) -> Answer:
-        if self._own is not None:  # its connections do not pass our gate: do it here
-            exchange = _current.get()
+        answer = self._once(request)
+        while request.again is not None and (following := request.again(*answer)) is not None:
+            exchange = current.get()
             if exchange is not None:
-                exchange._pass()
+                exchange.sent = False  # that one was refused unread: nothing is spent, and the gate is passed once more
+            request, answer = following, self._once(following)
+        return answer
+
+    def _once(self, request: TokenRequest) -> Answer:
+        if self._own is not None:  # its connections do not pass our gate: do it here
+            exchange = current.get()
+            if exchange is not None:
+                exchange.at_the_gate()
+        if "?" in request.url:  # some providers want a secret there, and urllib3 logs it
+            hide_in_urllib3_log(*(name for name, _ in parse_qsl(request.url.partition("?")[2], keep_blank_values=True)))
         response = self._session().request(
             request.method,
             request.url,
@@ -227,6 +113,7 @@ class TokenEndpoint:
             allow_redirects=False,
             timeout=(min(CONNECT_TIMEOUT, self._timeout), self._timeout),
             stream=True,
+            cert=request.cert,
         )
         try:
             body = response.raw.read(ANSWER_MOST + 1, decode_content=True)
@@ -237,25 +124,20 @@ class TokenEndpoint:
         return Answer(response.status_code, response.headers, body)
 
 
+def _resends(retry: Any) -> bool:
+    """Whether a urllib3 `Retry` repeats a POST that may have arrived; one that could not connect may be repeated."""
+    if not isinstance(retry, Retry) or not (retry.allowed_methods is None or "POST" in retry.allowed_methods):
+        return False
+    return retry.total is not False and any(
+        (most is None and bool(retry.total)) or bool(most) for most in (retry.read, retry.other, retry.status)
+    )
+
+
 def _plain_session() -> requests.Session:
     session = _Session()
     session.headers["User-Agent"] = f"oauth-session/{__version__}"
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     for scheme in ("http://", "https://"):
-        session.mount(scheme, _Adapter(pool_maxsize=10))
+        session.mount(scheme, Adapter(pool_maxsize=10))
     part_after(session)
     return session
-
-
-def _reason(error: BaseException) -> str:
-    """What went wrong, in the names of the errors and the system's words: messages may quote URLs and proxies."""
-    chain = [error]
-    while len(chain) < 8:
-        last = chain[-1]
-        inner = (last.__cause__, last.__context__, getattr(last, "reason", None), *last.args)
-        deeper = next((e for e in inner if isinstance(e, BaseException)), None)
-        if deeper is None:
-            break
-        chain.append(deeper)
-    words = [e.strerror for e in chain if isinstance(e, OSError) and e.strerror]
-    return f"{type(error).__name__} ({words[-1] if words else type(chain[-1]).__name__})"

@@ -22,9 +22,12 @@ Name = Literal[
     "claim_lost",
     "single_process",
     "short_grace",
+    "interaction_required",
+    "healed",
+    "store_in_clear",
 ]
 
-_WARN = {"unpersisted", "claim_lost", "single_process", "short_grace"}
+_WARN = {"unpersisted", "claim_lost", "single_process", "short_grace", "healed", "store_in_clear"}
 _LOUD = {"dead", "misconfigured", "unknown", "store_down", "transient"}
 
 

@@ -20,6 +20,7 @@ class Grant(NamedTuple):
         build: makes the token request for a pair.
         seeds: brings the seeds, given the store's clock (law 16).
         needs_refresh_token: False for grants that are simply run again.
+        blank: what is known before there is a token: nothing, or a key.
     """
 
     grant_id: str
@@ -27,6 +28,7 @@ class Grant(NamedTuple):
     build: Callable[[Pair], TokenRequest]
     seeds: Callable[[float], Sequence[Pair]]
     needs_refresh_token: bool = True
+    blank: Pair = Pair()
 
 
 class Renewed(NamedTuple):

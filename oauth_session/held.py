@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from . import policy
-from .driver import Ledger
 from .errors import StoreError
+from .ledger import Ledger
 from .policy import RefreshPolicy
 from .rules import lineage
 from .rules.effects import Seen
@@ -138,7 +138,9 @@ class Memory:
         while known is not None and (seen.record is None or lineage.behind(seen.record, known)):
             healed = lineage.heal(seen.record, known, seen.now, held.age() if held else 0.0, self._ledger.store.rest)
             assert healed is not None
-            _, seen = self._ledger.swap(seen.revision, healed)  # if somebody was faster, look at what that was
+            _, seen = self._ledger.swap(
+                seen.revision, healed, heals=True
+            )  # if somebody was faster, look at what that was
         self._publish(seen, ticket)
         return self.held
 

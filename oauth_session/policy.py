@@ -30,6 +30,8 @@ CONFIRM = 1.0  # invalid_grant is asked again after this: replicas lag (gitlab#5
 HOLD_FIRST, HOLD_MOST = 30.0, 900.0
 PROBATION = 2.0  # a token minted for a refusal is not refreshed for the same one before its replay can have told
 SEEDS_REMEMBERED = 16
+KEYS_FRESH = 30.0  # how old the ring that writes may be: a key service is not asked for each record
+KEYS_AGAIN = 1.0  # between two looks for a key that is missing: a program that rotates keys is ahead of us by moments
 RECENT = 1000  # grants that a client keeps in memory
 
 

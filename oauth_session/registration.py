@@ -10,26 +10,34 @@ import json
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import requests
 
+from . import asking
+from .arguments import folded
 from .auth import TokenAuth
-from .driver import Ledger, Store
+from .discovery import Server, check_url
 from .endpoint import TokenEndpoint
 from .errors import ConfigurationError
-from .events import Event, Listener, tell_once
+from .events import Listener
 from .flight import Grant
+from .ledger import Store
 from .policy import RefreshPolicy
+from .reveal import Secret, reveal
+from .reveal import check as check_secret
 from .rules.detection import Detection
 from .rules.flow import BEARER
-from .rules.origins import Guard, is_loopback, origin_of
+from .rules.grants import GrantForm
+from .rules.metadata import Metadata
+from .rules.origins import Guard
 from .rules.record import Pair
-from .rules.token_request import TokenRequest, authenticate, client_credentials_request, refresh_request
-from .seeds import Seed, SeedBox, is_text, pair_of
+from .rules.token_request import ClientAuth, shown_url
+from .sealed import key_of, ledger_of, ring_of
+from .seeds import Seed, SeedBox, pair_of
 from .source import TokenSource
 from .stores import open_store
 from .stores.values import GrantKey
@@ -37,10 +45,6 @@ from .tokens import Token
 
 if TYPE_CHECKING:
     from .providers import Provider
-
-Secret = str | Callable[[], str] | None
-
-GRANT_TYPES = ("refresh_token", "client_credentials")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -51,12 +55,12 @@ class Registration:
         ConfigurationError: an argument is wrong; the message names it.
     """
 
-    token_url: str
+    token_url: str | None
     client_id: str
     client_secret: Secret = None
-    client_auth: str | None = None
+    client_auth: str | ClientAuth | None = None
     scope: str | None = None
-    grant_type: str = "refresh_token"
+    grant_type: str | GrantForm = "refresh_token"
     store: Any = "memory:"
     refresh: RefreshPolicy = RefreshPolicy()
     token_session: requests.Session | None = None
@@ -64,87 +68,44 @@ class Registration:
     listener: Listener | None = None
     detect: Detection = Detection()
     provider: Provider | None = None
+    issuer: str | None = None
+    metadata: Metadata = Metadata()
+    resource: asking.Values = None
+    audience: asking.Values = None
+    dpop: bool = False
+    keys: Any = None
 
     def __post_init__(self) -> None:
-        origin = origin_of(self.token_url) if isinstance(self.token_url, str) else None
-        if origin is None or origin.partition(":")[0] not in ("http", "https"):
-            raise ConfigurationError(
-                "token_url must be an absolute http(s) URL, such as https://auth.example.com/token"
-            )
-        if origin.startswith("http:") and not is_loopback(origin) and not self.allow_http:
-            raise ConfigurationError(
-                "token_url must be https: client secrets and refresh tokens go there (RFC 6749 3.2)"
-            )
+        if self.token_url is not None:
+            check_url("token_url", self.token_url, self.allow_http)
         if not isinstance(self.client_id, str) or not self.client_id:
             raise ConfigurationError("client_id must be a non-empty string")
-        if self.client_secret is not None and not callable(self.client_secret) and not is_text(self.client_secret):
-            raise ConfigurationError('client_secret must be a non-empty string, "env:NAME", a callable, or None')
+        check_secret(self.client_secret, "client_secret")
         if self.scope is not None and not isinstance(self.scope, str):
             raise ConfigurationError("scope must be a string of space-separated values, or None (RFC 6749 3.3)")
-        if self.grant_type not in GRANT_TYPES:
-            raise ConfigurationError(f"grant_type must be one of {', '.join(GRANT_TYPES)}, not {self.grant_type!r}")
-        if not isinstance(self.refresh, RefreshPolicy):
-            raise ConfigurationError("refresh must be a RefreshPolicy")
-        authenticate(self.method, self.client_id, "x" if self.client_secret is not None else None)
-        if self.grant_type == "client_credentials" and self.client_secret is None:
-            raise ConfigurationError("the client_credentials grant needs a client_secret (RFC 6749 4.4)")
-        client_credentials_request(self.token_url, self.method, self.client_id, "x", "x")  # a URL that it cannot go to
-        refresh_request(self.token_url, self.method, self.client_id, "x", "x")
+        object.__setattr__(self, "keys", ring_of(self.keys, self.store))
+        asking.check(self)
 
     def __repr__(self) -> str:
-        return f"<Registration {self.client_id!r} at {self.token_url.partition('?')[0]}>"
+        return f"<Registration {self.client_id!r} at {shown_url(self.token_url or self.issuer or '')}>"
 
     @classmethod
-    def of(
-        cls,
-        *,
-        token_url: str | None,
-        client_id: str | None,
-        client_auth: str | None,
-        provider: Any,
-        provider_params: Mapping[str, str] | None,
-        refresh: RefreshPolicy | None,
-        rotation: str | None,
-        reuse_grace: float | None,
-        detect: Detection | None,
-        refresh_on: Iterable[int] | None,
-        expired_when: Sequence[Mapping[str, Any]] | None,
-        on_event: Listener | None,
-        **settings: Any,
-    ) -> Registration:
-        """From the arguments of a session or a client, with the short cuts folded into their groups."""
-        policy, found, known = refresh or RefreshPolicy(), detect or Detection(), None
-        if provider is not None:
-            from . import providers  # what is not used is not imported
-
-            known = providers.bound(provider, provider_params or {}, token_url)
-            token_url, (policy, found) = known.profile.token_url or None, known.settings(refresh, detect)
-            client_auth = client_auth or (known.profile.client_auth if settings["client_secret"] is not None else None)
-        elif provider_params:
-            raise ConfigurationError("provider_params are for the placeholders of a provider")
-        if token_url is None or client_id is None:
-            raise ConfigurationError("token_url and client_id are needed: where to refresh, and as whom")
-        if rotation is not None:
-            policy = replace(policy, rotation=rotation)  # type: ignore[arg-type]
-        if reuse_grace is not None:
-            policy = replace(policy, reuse_grace=reuse_grace)
-        if refresh_on is not None:
-            found = replace(found, refresh_on=refresh_on)
-        if expired_when is not None:
-            found = replace(found, expired_when=expired_when)
-        if not policy.is_in_time:
-            says = (
-                f"a grace of {policy.reuse_grace:g} s is too short for token_timeout and lease "
-                f"({policy.patience:g} s and {policy.lease:g} s): after a crash the used refresh token may come too late"
-            )
-            tell_once(on_event, Event("short_grace", "", reason=says))
-        own = (token_url, client_id, settings.pop("client_secret"), client_auth)
-        return cls(*own, refresh=policy, detect=found, listener=on_event, provider=known, **settings)
+    def of(cls, **arguments: Any) -> Registration:
+        """From the arguments of a session or a client."""
+        return cls(**folded(**arguments))
 
     @property
-    def method(self) -> str:
-        """How the client authenticates; RFC 8414 section 2 names the default."""
-        return self.client_auth or ("none" if self.client_secret is None else "client_secret_basic")
+    def server(self) -> Server:
+        """Whom to ask."""
+        by_hand = self.metadata
+        if self.token_url is not None:
+            by_hand = Metadata.of({"token_endpoint": self.token_url}).over(by_hand)
+        return Server(self.issuer, by_hand, self.allow_http, self.token_session)
+
+    @property
+    def has_secret(self) -> bool:
+        """Whether a client secret was given."""
+        return self.client_secret is not None
 
     @property
     def needs_refresh_token(self) -> bool:
@@ -154,38 +115,18 @@ class Registration:
     @property
     def identity(self) -> str:
         """Names the client in records: never tokens of one client or one scope to another."""
-        parts = [self.token_url, self.client_id, self.grant_type]
-        if not self.needs_refresh_token:
-            parts.append(self.scope or "")
+        parts = [self.token_url or self.issuer, self.client_id, *asking.whose(self)]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
     def key(self, grant_id: str) -> GrantKey:
         """Where the grant's record is; hashed, since names of customers do not belong into key names."""
         if not isinstance(grant_id, str) or not grant_id:
             raise ConfigurationError("grant_id must be a non-empty string, such as the customer's number")
-        return GrantKey(hashlib.sha256(f"{self.identity}/{grant_id}".encode()).hexdigest()[:40], grant_id)
+        return key_of(self.identity, grant_id, self.keys)
 
     def secret(self) -> str | None:
         """The client's secret, fetched now."""
-        value = self.client_secret() if callable(self.client_secret) else self.client_secret
-        if isinstance(value, str) and value.startswith("env:"):
-            name = value.removeprefix("env:")
-            value = os.environ.get(name)
-            if not value:
-                raise ConfigurationError(f"client_secret is taken from the environment, and {name} is not set there")
-        if value is not None and not is_text(value):
-            raise ConfigurationError("the client_secret callable must return a non-empty string")
-        return value
-
-    def request(self, pair: Pair) -> TokenRequest:
-        """The token request that renews this pair."""
-        args = (self.token_url, self.method, self.client_id, self.secret())
-        if self.provider is not None:
-            return self.provider.request(*args[1:], pair, self.grant_type, self.scope)
-        if not self.needs_refresh_token:
-            return client_credentials_request(*args, scope=self.scope)
-        assert pair.refresh_token is not None
-        return refresh_request(*args, pair.refresh_token, scope=None)
+        return reveal(self.client_secret, "client_secret")
 
     def pair(self, value: Token | Mapping[str, Any], now: float, *, just_issued: bool = False) -> Pair:
         """A token from outside as a pair; see `pair_of`."""
@@ -245,11 +186,13 @@ class Registration:
         with _lock:
             source = _sources.get(name)
             if source is None:
-                box = SeedBox(store, grant_id, self.pair)
+                box = SeedBox(store, grant_id, self.pair, asking.keyed if self.dpop else None)
                 whom = (self.token_session, self.refresh.patience)
                 endpoint = _endpoints.get(whom) or _endpoints.setdefault(whom, TokenEndpoint(*whom))
-                ledger = Ledger(store, key, reusable=self.refresh.rotation == "none")
-                grant = Grant(grant_id, self.identity, self.request, box, self.needs_refresh_token)
+                ledger = ledger_of(self, store, grant_id)
+                blank = asking.blank(self, store.shared)
+                build = asking.renewer(self, grant_id)
+                grant = Grant(grant_id, self.identity, build, box, self.needs_refresh_token, blank)
                 source = _sources.setdefault(name, TokenSource(grant, ledger, endpoint, self.refresh, self.listener))
             assert isinstance(source.grant.seeds, SeedBox)
             source.grant.seeds.add(seeds)

@@ -6,8 +6,8 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from .driver import Store
 from .errors import ConfigurationError, StoreError
+from .ledger import Store
 from .rules.record import Pair
 from .tokens import Token
 
@@ -17,8 +17,14 @@ Seed = Token | Mapping[str, Any] | Callable[[str], Token | Mapping[str, Any] | N
 class SeedBox:
     """The seeds of one grant (law 16): what constructors brought, then what another program left in the store."""
 
-    def __init__(self, store: Store, grant_id: str, read: Callable[..., Pair]) -> None:
-        self._store, self._grant_id, self._read = store, grant_id, read
+    def __init__(
+        self,
+        store: Store,
+        grant_id: str,
+        read: Callable[..., Pair],
+        finish: Callable[[Pair], Pair] | None = None,
+    ) -> None:
+        self._store, self._grant_id, self._read, self._finish = store, grant_id, read, finish
         self._seeds: list[Seed] = []
 
     def add(self, seeds: Sequence[Seed]) -> None:
@@ -35,7 +41,7 @@ class SeedBox:
         left = self._store.inherited(self._grant_id)
         if left is not None and (pair := _inherited(left, self._grant_id, now, self._read)) is not None:
             pairs.append(pair)
-        return pairs
+        return [self._finish(pair) for pair in pairs] if self._finish else pairs
 
 
 def pair_of(value: Token | Mapping[str, Any], now: float, *, just_issued: bool = False) -> Pair:
@@ -61,7 +67,7 @@ def pair_of(value: Token | Mapping[str, Any], now: float, *, just_issued: bool =
     return Pair.of(Token.from_mapping(value), now)
 
 
-def _inherited(text: str, grant_id: str, now: float, read: Callable[..., Pair]) -> Pair | None:
+def _inherited(text: str, grant_id: str, now: float, read: Callable[..., Pair] = pair_of) -> Pair | None:
     try:
         value = json.loads(text)
         if not isinstance(value, dict):
@@ -70,10 +76,11 @@ def _inherited(text: str, grant_id: str, now: float, read: Callable[..., Pair]) 
             return None  # our own mirror of the access token: the export key may be the same
         return read(value, now)
     except (ValueError, ConfigurationError):
-        raise StoreError(
-            f"what another program left for grant {grant_id!r} under the import key is no JSON object with "
-            "access_token and refresh_token; it was left alone"
-        ) from None
+        pass  # which holds the text: it must not be the context of ours
+    raise StoreError(
+        f"what another program left for grant {grant_id!r} under the import key is no JSON object with "
+        "access_token and refresh_token; it was left alone"
+    )
 
 
 def is_text(value: object) -> bool:

@@ -14,15 +14,20 @@ from requests.sessions import merge_setting
 from requests.utils import get_netrc_auth
 from urllib3.util import Retry
 
-from .auth import Marked, TokenAuth
+from . import merging
+from .auth import TokenAuth
 from .errors import ConfigurationError
 from .events import Listener
 from .forks import part_after
+from .marks import Marked
 from .policy import RefreshPolicy
-from .registration import Registration, Secret
+from .registration import Registration
+from .reveal import Secret
 from .rules.detection import Detection
 from .rules.flow import HEADER
+from .rules.grants import GrantForm
 from .rules.origins import origin_of
+from .rules.token_request import ClientAuth
 from .seeds import Seed
 
 Timeout = float | tuple[float | None, float | None] | None
@@ -31,8 +36,14 @@ RequestHook = Callable[[PreparedRequest], PreparedRequest | None]
 # requests leaves these two untyped
 _plain_rebuild: Any = requests.Session.rebuild_auth
 _merge: Any = merge_setting
-_DEFAULTS = {"grant_type": "refresh_token", "store": "memory:", "allow_http": False, "grant_id": "default"}
-_ABSOLUTE = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
+_DEFAULTS = {
+    "grant_type": "refresh_token",
+    "store": "memory:",
+    "allow_http": False,
+    "grant_id": "default",
+    "dpop": False,
+}
+_ABSOLUTE = re.compile(r"\s*[a-zA-Z][a-zA-Z0-9+.-]*://")  # requests strips what is blank before it
 
 
 class OAuthSession(requests.Session):
@@ -47,16 +58,22 @@ class OAuthSession(requests.Session):
         provider: what the provider does differently: a name such as ``"xero"``, the path of a TOML file, or a dict;
             other arguments win over it. `oauth-session providers` lists the names.
         provider_params: values for the placeholders in its URLs, such as ``{"shop": "acme"}``.
+        issuer: the authorization server; endpoints and methods are found there (RFC 8414, OpenID Connect Discovery).
         client_id: as registered.
         client_secret: a string, ``"env:NAME"``, or a callable; None for a public client.
         client_auth: ``client_secret_basic`` (default with a secret), ``client_secret_basic_raw``,
-            ``client_secret_post`` or ``none`` (default without).
+            ``client_secret_post``, ``client_secret_jwt`` or ``none`` (default without); the issuer's metadata may
+            change the default. Also a value: `PrivateKeyJwt`, `MutualTls`.
         scope: asked for by grants that are run again; a refresh keeps the scope that was granted.
-        grant_type: ``refresh_token`` or ``client_credentials``.
+        resource, audience: which API the token shall be for (RFC 8707, RFC 8693), where the server wants to know.
+        grant_type: ``refresh_token``, ``client_credentials``, or a grant that is run again: `JwtBearer`,
+            `TokenExchange`, or an object of your own with `grant_type` and `form`.
         refresh_token: a seed: used when nothing is stored for the grant, or when what is stored is dead.
         token: the same, as a `Token`, a mapping, or a callable ``(grant_id) -> Token | mapping | None``.
         grant_id: names the resource owner's grant, such as a customer's number.
         store: ``memory:``, ``sqlite:///path``, ``redis://...``, a redis client or a store object.
+        keys: what encrypts the tokens in the store: ``"env:NAME"``, ``"file:/path"``, a callable, words of a ring, or a
+            `KeyRing`; ``oauth-session keys new`` makes one. It needs the extra ``crypto``.
         origins: further origins that may see the token, or ``"*"``.
         allow_http: let the token travel over plain http beyond loopback, too.
         refresh: when and how patiently to refresh.
@@ -65,10 +82,15 @@ class OAuthSession(requests.Session):
         expired_when: exact rules that mean it.
         rotation, reuse_grace: what the provider does with used refresh tokens; see `RefreshPolicy`.
         token_session: a session for the token endpoint instead of a plain one of our own.
+        metadata: the server's endpoints by hand, in the names of RFC 8414; they win over what is found.
+        dpop: bind tokens to a key of ours (RFC 9449), which is kept with the grant; a transport that retries by itself
+            repeats a proof, which servers refuse.
         on_event: called with each `Event`; what it raises is logged.
         timeout: for calls that give none, in requests' forms; not for the token endpoint.
         retries: mounts requests' adapter with it for the API; the token endpoint never retries.
-        auth: a ready door, from `OAuthClient.auth`; then only `base_url`, `timeout` and `retries` may be given besides.
+        remember_environment: look proxies and CA bundle up again only when the environment has changed; False: each
+            time, as requests does.
+        auth: a ready door, from `OAuthClient.auth`; then only `base_url` and the three before this may be given besides.
 
     Attributes:
         auth: the door; replace it, or give `auth=` per request, and that wins.
@@ -78,7 +100,7 @@ class OAuthSession(requests.Session):
         ConfigurationError: an argument is missing or wrong; the message says which.
     """
 
-    __attrs__ = [*requests.Session.__attrs__, "base_url", "request_hooks", "timeout"]
+    __attrs__ = [*requests.Session.__attrs__, "base_url", "request_hooks", "timeout", "remember_environment"]
 
     def __init__(
         self,
@@ -87,15 +109,19 @@ class OAuthSession(requests.Session):
         token_url: str | None = None,
         provider: str | PathLike[str] | Mapping[str, Any] | None = None,
         provider_params: Mapping[str, str] | None = None,
+        issuer: str | None = None,
         client_id: str | None = None,
         client_secret: Secret = None,
-        client_auth: str | None = None,
+        client_auth: str | ClientAuth | None = None,
         scope: str | None = None,
-        grant_type: str = "refresh_token",
+        resource: str | Sequence[str] | None = None,
+        audience: str | Sequence[str] | None = None,
+        grant_type: str | GrantForm = "refresh_token",
         refresh_token: str | None = None,
         token: Seed | None = None,
         grant_id: str = "default",
         store: Any = "memory:",
+        keys: Any = None,
         origins: Sequence[str] | str | None = None,
         allow_http: bool = False,
         refresh: RefreshPolicy | None = None,
@@ -105,12 +131,16 @@ class OAuthSession(requests.Session):
         rotation: str | None = None,
         reuse_grace: float | None = None,
         token_session: requests.Session | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        dpop: bool = False,
         on_event: Listener | None = None,
         timeout: Timeout = None,
         retries: Retry | None = None,
+        remember_environment: bool = True,
         auth: TokenAuth | None = None,
     ) -> None:
         super().__init__()
+        self.remember_environment = remember_environment
         if base_url is not None:
             _check_base(base_url)
         self.base_url, self.timeout = base_url, timeout
@@ -122,12 +152,18 @@ class OAuthSession(requests.Session):
             "token_url": token_url,
             "provider": provider,
             "provider_params": provider_params,
+            "issuer": issuer,
+            "metadata": metadata,
+            "dpop": dpop,
             "client_id": client_id,
             "client_secret": client_secret,
             "client_auth": client_auth,
             "scope": scope,
+            "resource": resource,
+            "audience": audience,
             "grant_type": grant_type,
             "store": store,
+            "keys": keys,
             "refresh": refresh,
             "rotation": rotation,
             "reuse_grace": reuse_grace,
@@ -162,15 +198,12 @@ class OAuthSession(requests.Session):
 
     def prepare_request(self, request: Request) -> PreparedRequest:
         """As requests', on the whole URL, and with `request_hooks` run before the token is attached."""
-        url = self._whole(request.url)
-        if url is request.url and not self.request_hooks:
-            return super().prepare_request(request)
-        ours = Request()
+        ours = object.__new__(type(request))
         ours.__dict__.update(request.__dict__)
-        ours.url = url
+        ours.url = self._whole(request.url)
         if self.request_hooks:
             ours.auth = self._hooked(ours)
-        return super().prepare_request(ours)
+        return merging.prepared(super().prepare_request, self, ours)
 
     def rebuild_auth(self, prepared_request: PreparedRequest, response: Response) -> None:
         """On a redirect, the token goes on within its origin (the newest that was sent), and never beyond it."""
@@ -185,10 +218,18 @@ class OAuthSession(requests.Session):
         else:
             carried = response.request.headers.get(header)
             if carried is not None and origin_of(before) is not None and origin_of(before) == origin_of(after):
-                headers[header] = carried
+                mark.ours.go_on(prepared_request, str(carried))
             else:
                 del headers[header]
+                headers.pop("DPoP", None)
                 _plain_rebuild(self, prepared_request, response)
+
+    def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> dict[str, Any]:
+        """As requests', without looking everything up again each time."""
+        plain = super().merge_environment_settings
+        if not self.remember_environment:
+            return plain(url, proxies, stream, verify, cert)
+        return merging.environment_settings(plain, self, url, proxies, stream, verify, cert)
 
     def send(self, request: PreparedRequest, **kwargs: Any) -> Response:
         """As requests', with the session's `timeout` where the call gives none."""

@@ -14,11 +14,12 @@ import weakref
 from collections.abc import Callable
 
 from . import policy
-from .driver import Driver, Endpoint, Ledger
+from .driver import Driver, Endpoint
 from .errors import OAuthSessionError, RefreshTimeout, StoreError
 from .events import Event, Listener, Name, tell, tell_once
 from .flight import Flight, Grant, Renewed
 from .held import Held, Memory
+from .ledger import Ledger
 from .rules import lineage
 from .rules import record as change
 from .rules.effects import Ask, Ending, Outcome, Terms
@@ -281,7 +282,7 @@ class TokenSource:
         )
 
     def _blank(self) -> Record:
-        return lineage.begin(self.grant.grant_id, self.grant.client, policy.random_name(), Pair())
+        return lineage.begin(self.grant.grant_id, self.grant.client, policy.random_name(), self.grant.blank)
 
     def _tell(
         self, name: Name, *, outcome: str = "", generation: int | None = None, origin: str = "", reason: str = ""

@@ -13,6 +13,7 @@ from .errors import ConfigurationError
 
 # RFC 6750 2.1: what may stand behind the scheme in a header; no blank, no control character, ASCII only.
 _LARGEST = 1e18  # seconds; an infinity and a NaN are not below it either
+DPOP_KEY = "dpop_jwk"  # in a token's extra: the private key that it is bound to (RFC 9449)
 _SENDABLE = re.compile(r"[\x21-\x7e]+")
 
 
@@ -69,7 +70,10 @@ class Token:
             ConfigurationError: there is no usable ``access_token``.
         """
         known = {"access_token", "refresh_token", "expires_at", "token_type", "scope", "extra"}
-        extra = dict(value.get("extra") or {}) | {k: v for k, v in value.items() if k not in known | {"expires_in"}}
+        inner = value.get("extra") or {}
+        if not isinstance(inner, Mapping):
+            raise ConfigurationError("extra must be a mapping of further members, or None")
+        extra = dict(inner) | {k: v for k, v in value.items() if k not in known | {"expires_in"}}
         scope = value.get("scope")
         expires_at = value.get("expires_at")
         if isinstance(expires_at, str):
@@ -82,7 +86,7 @@ class Token:
             refresh_token=value.get("refresh_token") or None,
             expires_at=expires_at,
             token_type=value.get("token_type") or "Bearer",
-            scope=" ".join(scope) if isinstance(scope, list | tuple) else scope,
+            scope=" ".join(map(str, scope)) if isinstance(scope, list | tuple) else scope,
             extra=extra,
         )
 

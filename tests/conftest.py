@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import redis
+from hypothesis import settings
 from support.servers import RedisServer, redis_binaries
 
 import oauth_session
@@ -18,6 +19,10 @@ from oauth_session.testing import FakeProvider
 
 # Every skip that is allowed where CI is set, with its reason: none so far.
 ALLOWED_SKIPS: dict[str, str] = {}
+
+# A machine that is busy is no finding. Where CI is set, hypothesis' own settings for it stay.
+settings.register_profile("unhurried", parent=settings(), deadline=None)
+settings.load_profile("unhurried")
 
 
 def pytest_configure(config: pytest.Config) -> None:

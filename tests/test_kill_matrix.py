@@ -63,6 +63,11 @@ def prepared(make_oauth_provider: MakeProvider, make_client: MakeClient, store: 
     return provider
 
 
+def of_its_own(store: str, point: str) -> str:
+    """A SQLite file for each cell: eight programs that sync one file make each other wait for longer than a store may."""
+    return store.replace("grants.db", point.replace(" ", "-") + ".db")
+
+
 def each_point(cell: Callable[[str], None]) -> None:
     """Run the cells of all points side by side, since each spends its time waiting for a lease; name those that fail."""
     with ThreadPoolExecutor(len(POINTS)) as pool:
@@ -78,12 +83,13 @@ def test_killed_with_grace(
     """SIGKILL at each point: with a provider that forgives, the grant lives in every cell, after one lease at most."""
 
     def cell(point: str) -> None:
-        provider = prepared(make_oauth_provider, make_client, store_url, grace)
-        with stopped(point, provider, store_url) as process:
+        store = of_its_own(store_url, point)
+        provider = prepared(make_oauth_provider, make_client, store, grace)
+        with stopped(point, provider, store) as process:
             process.kill()
             process.wait(10)
         provider.token_latency = 0.0
-        session = make_client(provider, store=store_url).session(provider.url)
+        session = make_client(provider, store=store).session(provider.url)
         began = time.monotonic()
         assert session.get("me").status_code == 200
         assert time.monotonic() - began < 20
@@ -99,13 +105,14 @@ def test_killed_without_grace(make_oauth_provider: MakeProvider, make_client: Ma
     """Without grace the lost cells are those between the provider's processing and our commit: InvalidGrant, two calls."""
 
     def cell(point: str) -> None:
-        provider = prepared(make_oauth_provider, make_client, store_url, "none")
-        with stopped(point, provider, store_url) as process:
+        store = of_its_own(store_url, point)
+        provider = prepared(make_oauth_provider, make_client, store, "none")
+        with stopped(point, provider, store) as process:
             process.kill()
             process.wait(10)
         time.sleep(0.7)  # what is on its way to the provider arrives
         provider.token_latency = 0.0
-        client = make_client(provider, store=store_url)
+        client = make_client(provider, store=store)
         session = client.session(provider.url)
         calls = provider.model.token_calls
         if point not in SPENT:
@@ -130,9 +137,10 @@ def test_frozen_past_the_claim(
     """SIGSTOP past the lease, then SIGCONT: the late one ends with a token or a named error, and the grant lives."""
 
     def cell(point: str) -> None:
-        provider = prepared(make_oauth_provider, make_client, store_url, grace)
-        session = make_client(provider, store=store_url).session(provider.url)
-        with stopped(point, provider, store_url) as process:
+        store = of_its_own(store_url, point)
+        provider = prepared(make_oauth_provider, make_client, store, grace)
+        session = make_client(provider, store=store).session(provider.url)
+        with stopped(point, provider, store) as process:
             provider.token_latency = 0.0
             assert session.get("me").status_code == 200  # waits for the lease, then presents once more (law 5)
             process.send_signal(signal.SIGCONT)

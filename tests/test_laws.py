@@ -323,10 +323,8 @@ def _not_renewable(provider: FakeProvider, client: OAuthClient, store: Shaky) ->
 
 
 def _store_down(provider: FakeProvider, client: OAuthClient, store: Shaky) -> object:
-    source = client.auth("g").source
-    source.token()
     store.load_fails = True
-    return source.refresh()
+    return client.refresh("g")
 
 
 OUTCOMES: dict[Outcome, tuple[Case, type[Exception] | None]] = {
@@ -351,7 +349,9 @@ def test_each_renewal_ends_in_one_named_outcome(
     events: list[Event] = []
     store = Shaky()
     client = make_client(provider, store=store, on_event=events.append)
+    source = client.auth("g").source  # held: what is put is in memory
     client.put("g", provider.issue())
+    assert source.held()
     case, error = OUTCOMES[outcome]
     if error is None:
         assert case(provider, client, store)
@@ -359,7 +359,7 @@ def test_each_renewal_ends_in_one_named_outcome(
         with pytest.raises(error) as caught:
             case(provider, client, store)
         assert type(caught.value) is error
-    renewals = {Outcome.BACKING_OFF: 2, Outcome.STORE_DOWN: 2}.get(outcome, 1)  # with those that led there
+    renewals = 2 if outcome is Outcome.BACKING_OFF else 1  # with the one that led there
 
     def ended() -> list[str]:
         return [event.outcome for event in events if event.name in ("refresh_ended", "adopted", "unpersisted")]

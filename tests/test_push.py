@@ -8,68 +8,21 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import redis
 from conftest import MakeClient
 from support.crowd import crowd, settings_of
+from support.ears import CHANNEL, listen
 from support.proxy import Proxy
 from support.servers import RedisServer, redis_binaries
 from support.shaky import eventually
 
-from oauth_session import OAuthClient
 from oauth_session.policy import FRESHNESS
 from oauth_session.rules.record import Pair
-from oauth_session.stores import RedisStore
+from oauth_session.stores import RedisStore, redis_push
 from oauth_session.stores.values import GrantKey
 from oauth_session.testing import FakeProvider
-
-CHANNEL = "raw"
-
-
-def listen(settings: dict[str, Any], commits: int) -> list[tuple[str, str, float]]:
-    """In a process of its own: when each commit is what a request would send, and when each plain message came."""
-    heard: list[tuple[str, str, float]] = []
-    plain = redis.Redis.from_url(settings["store"])
-    pubsub = plain.pubsub(ignore_subscribe_messages=True)
-    pubsub.subscribe(CHANNEL)
-
-    def raw() -> None:
-        count = 0
-        while count < commits:
-            message = pubsub.get_message(timeout=1.0)
-            if message is not None:
-                plain.get("nothing")  # as a process that was told looks at the record
-                heard.append(("raw", message["data"].decode(), time.monotonic()))
-                count += 1
-
-    settings = dict(settings)
-    grant = settings.pop("grant_id")
-    client = OAuthClient(**settings)
-    source = client.auth(grant).source
-    told, wake = source._memory.told, threading.Event()
-
-    class Ear:
-        def hear(self, revision: str) -> None:
-            told(revision)
-            wake.set()
-
-    ear = Ear()
-    source.token()
-    source.ledger.store.watch(source.ledger.key, ear.hear)
-    thread = threading.Thread(target=raw)
-    thread.start()
-    plain.incr("listening")
-    last = source.token().token.access_token
-    while thread.is_alive():  # the last plain message comes after the last commit
-        wake.wait(0.5)
-        wake.clear()
-        new = source.token().token.access_token
-        if new != last:
-            heard.append(("ours", new, time.monotonic()))
-            last = new
-    return heard
 
 
 @pytest.mark.alone
@@ -113,13 +66,45 @@ def test_a_commit_is_known_in_other_processes_within_milliseconds(
     took: dict[str, list[float]] = {"ours": [], "raw": []}
     for kind, name, at in (entry for part in parts for entry in part):
         took[kind].append((at - began[name]) * 1000)
-    (p50, p99), (raw50, raw99) = (
-        (statistics.median(took[kind]), statistics.quantiles(took[kind], n=100)[98]) for kind in ("ours", "raw")
-    )
-    print(f"visible: p50 {p50:.2f} ms, p99 {p99:.2f} ms; raw: p50 {raw50:.2f} ms, p99 {raw99:.2f} ms")
-    assert len(took["ours"]) > 0.95 * processes * commits  # two commits may come so close that one is never seen
-    assert p50 < max(5.0, 6 * raw50)
-    assert p99 < max(10.0, 6 * raw99)
+
+    def percentiles(kind: str) -> tuple[float, float, float]:
+        cuts = statistics.quantiles(took[kind], n=100)
+        return cuts[49], cuts[89], cuts[98]
+
+    ours, raw = percentiles("ours"), percentiles("raw")
+    print("visible, and raw, in ms at p50, p90, p99:", *([round(ms, 2) for ms in each] for each in (ours, raw)))
+    # Two commits may come so close that one is never seen, above all on a machine that is busy.
+    assert len(took["ours"]) > (0.95 if commits >= 1000 else 0.8) * processes * commits
+    assert ours[0] < max(5.0, 6 * raw[0])
+    assert ours[1] < max(10.0, 6 * raw[1])
+    if commits >= 1000:  # of fewer, the 99th percentile is what else the machine did
+        assert ours[2] < max(10.0, 3 * raw[2])
+
+
+def test_a_grant_is_watched_while_a_subscription_is_heard_of(valkey_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that begins to watch just when the listener goes through all watchers does not end the listening."""
+    store, other = RedisStore(valkey_url), GrantKey("1" * 40, "g")
+
+    class Ear:
+        def hear(self, revision: str) -> None: ...
+
+    ear = Ear()
+    for number in range(3):
+        store.watch(GrantKey(f"{number:040d}", "g"), ear.hear)
+    subscriber, shard_of = store._subscriber(), redis_push.shard_of
+    threads = [threading.Thread(target=store.watch, args=(other, ear.hear))]
+
+    def meanwhile(prefix: str, digest: str) -> str:
+        if threads:
+            threads.pop().start()
+            time.sleep(0.1)
+        return shard_of(prefix, digest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(redis_push, "shard_of", meanwhile)
+        subscriber._hear({"type": "subscribe", "channel": "any"})
+    assert eventually(lambda: store.is_told(other), 20)
+    store.close()
 
 
 class Muffler(Proxy):
@@ -185,7 +170,7 @@ def test_with_push_gone_silent_a_commit_is_known_within_the_bound(
                 took[grant] = time.monotonic() - began[grant]
         assert time.monotonic() - min(began.values()) < 4 * FRESHNESS
         time.sleep(0.005)
-    assert min(took.values()) > 0.2  # nobody was told
+    assert sorted(took.values())[len(grants) // 2] > 1.0  # nobody was told; a look may have been due just then
     assert max(took.values()) < FRESHNESS + 0.5, took
 
 
@@ -217,3 +202,51 @@ def test_one_listener_however_grants_come_and_go(valkey_url: str) -> None:
     assert store.is_told(key)
     store.close()
     assert eventually(lambda: listeners() == 0)
+
+
+def test_channels_that_nobody_needs_any_more_are_left(valkey_url: str) -> None:
+    """Scale: who goes through many grants hears of those in use, not of all; who comes back to one is told again."""
+    store = RedisStore(valkey_url, prefix="leaving:")
+    keys = [GrantKey(f"{number:08x}" + "0" * 56, "g") for number in range(40)]
+    holders = [Holder() for _ in keys]
+    for key, holder in zip(keys, holders, strict=True):
+        store.watch(key, holder.hear)
+    with redis.Redis.from_url(valkey_url, decode_responses=True) as plain:
+        channels = [redis_push.shard_of("leaving:", key.digest) for key in keys]
+
+        def listened() -> set[str]:
+            return {channel for channel, count in plain.pubsub_numsub(*channels) if count}
+
+        assert eventually(lambda: all(map(store.is_told, keys)), 20)
+        del holders[1:], holder
+        assert eventually(lambda: listened() == {channels[0]}, 20)
+        assert [store.is_told(key) for key in keys[:2]] == [True, False]
+        store.watch(keys[1], holders[0].hear)
+        assert eventually(lambda: store.is_told(keys[1]), 20)
+        assert listened() == set(channels[:2])
+    store.close()
+
+
+def test_a_client_that_is_closed_under_the_listener(valkey_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What redis-py says when another thread has just closed its connection is a lost connection: it is made anew."""
+    store, key, holder = RedisStore(valkey_url), GrantKey("fedcba9876543210", "g"), Holder()
+    store.watch(key, holder.hear)
+    assert eventually(lambda: store.is_told(key))
+    closed = threading.Event()
+    get_message = redis.client.PubSub.get_message
+
+    def close(pubsub: redis.client.PubSub, **options: float) -> object:
+        if not closed.is_set():
+            closed.set()
+            raise AttributeError(
+                "'NoneType' object has no attribute 'readline'"
+            )  # seen with redis 8.1, once in a while
+        return get_message(pubsub, **options)
+
+    monkeypatch.setattr(redis.client.PubSub, "get_message", close)
+    assert closed.wait(20)
+    assert eventually(lambda: store.is_told(key))
+    thread = store._subscriber()._thread
+    assert thread is not None
+    assert thread.is_alive()
+    store.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import redis
 from support.snippets import run_snippets
 
 from oauth_session import OAuthClient
+from oauth_session.sealing import new
 from oauth_session.testing import FakeProvider
 
 README = Path(__file__).parent.parent / "README.rst"
@@ -21,6 +23,7 @@ def test_every_snippet_runs(
     """Each Python block of the README runs as it stands, in order, with only hosts, secrets and paths put in."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("APP_SECRET", str(provider.client_secret))
+    monkeypatch.setenv("OAUTH_KEYS", new())
     plain = redis.Redis.from_url(valkey_url)
     plain.flushall()
     plain.set("tokens:customer-42", json.dumps(provider.issue()))
@@ -29,6 +32,7 @@ def test_every_snippet_runs(
     assert namespace["provider"] is not provider
     assert json.loads(plain.hget(plain.keys("oauth-session:*")[0], "record"))["v"] == 1
     plain.close()
+    namespace["sealed"].close()
 
 
 def test_the_doors(provider: FakeProvider, valkey_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,6 +48,25 @@ def test_the_doors(provider: FakeProvider, valkey_url: str, monkeypatch: pytest.
     namespace = run_snippets(README.parent / "docs" / "doors.rst", provider, valkey_url)
     assert [seen.status for seen in provider.requests if seen.path.startswith("/api")] == [401, 200, 200, 200]
     namespace["client"].close()
+
+
+def test_the_page_on_encryption(provider: FakeProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page on encryption runs, with a ring made as it says, and leaves no token readable."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("APP_SECRET", str(provider.client_secret))
+    monkeypatch.setenv("OAUTH_KEYS", new())
+    namespace = run_snippets(README.parent / "docs" / "encryption.rst", provider, "")
+    token = namespace["client"].token("customer-42")
+    assert not any(token.access_token.encode() in path.read_bytes() for path in tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("page", "least"), [("security", 25), ("standards", 90)])
+def test_a_page_names_its_tests(page: str, least: int) -> None:
+    """Each test that the threat model and the table of the standards name is there."""
+    there = "".join(path.read_text() for path in README.parent.joinpath("tests").rglob("test_*.py"))
+    named = re.findall(r"``(test_\w+)``", (README.parent / "docs" / f"{page}.rst").read_text())
+    assert len(named) > least
+    assert [name for name in named if f"def {name}(" not in there] == []
 
 
 def test_ci_runs_the_command_of_the_readme() -> None:

@@ -219,11 +219,20 @@ def test_response_hooks_see_the_final_response_only(provider: FakeProvider, make
 def test_base_url(provider: FakeProvider, make_session: Make) -> None:
     """Section 5: URLs without a scheme are appended to the base's path, whatever they look like."""
     session = make_session(provider, token=provider.issue(), base_url=provider.api_url + "v1/")
-    for url in ("me", "/me", "//evil.test/me", "a:b", "?q=1", "", provider.api_url + "v2/me"):
+    for url in (
+        "me",
+        "/me",
+        "//evil.test/me",
+        "a:b",
+        "?q=1",
+        "",
+        provider.api_url + "v2/me",
+        f" {provider.api_url}v2/me",
+    ):
         assert session.get(url).status_code == 200
-    below = ["/api/v1/me", "/api/v1/me", "/api/v1/evil.test/me", "/api/v1/a:b", "/api/v1", "/api/v1", "/api/v2/me"]
-    assert [seen.path for seen in provider.requests] == below
-    assert [seen.query for seen in provider.requests] == ["", "", "", "", "q=1", "", ""]
+    below = ["/api/v1/me", "/api/v1/me", "/api/v1/evil.test/me", "/api/v1/a:b", "/api/v1", "/api/v1"]
+    assert [seen.path for seen in provider.requests] == [*below, "/api/v2/me", "/api/v2/me"]
+    assert [seen.query for seen in provider.requests] == ["", "", "", "", "q=1", "", "", ""]
 
 
 def test_one_connection_each_over_many_expiries(make_oauth_provider: MakeProvider, make_session: Make) -> None:

@@ -9,12 +9,19 @@ def main() -> None:
     """Run the command line; without its extra, say how to get it."""
     try:
         import click
+        import platformdirs  # noqa: F401
         import rich  # noqa: F401
     except ImportError:
         sys.exit("oauth-session needs click and rich: pip install 'oauth-session[cli]'")
+    from . import grants
     from .demo import demo
+    from .keys import keys
+    from .request import request
 
+    people = [grants.login, grants.token, request, grants.status, grants.refresh, grants.revoke, grants.logout]
     group = click.Group(
-        "oauth-session", [demo], help="A requests.Session that stays logged in; `demo` shows what that means."
+        "oauth-session",
+        [demo, *people, keys],
+        help="A requests.Session that stays logged in; `demo` shows what that means.",
     )
     click.version_option(package_name="oauth-session")(group)(prog_name="oauth-session")

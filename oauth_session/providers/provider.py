@@ -10,10 +10,11 @@ from ..errors import ConfigurationError
 from ..policy import RefreshPolicy
 from ..rules.detection import Detection
 from ..rules.flow import Placement
+from ..rules.grants import Form
 from ..rules.record import Pair
-from ..rules.token_request import TokenRequest
+from ..rules.token_request import Dialect, TokenRequest
 from ..tokens import Token
-from .dialect import flatten, token_request
+from .answers import Reader, flatten
 from .profile import Profile
 
 
@@ -44,13 +45,31 @@ class Provider:
             )
         return self.profile.origins or None
 
-    def request(
-        self, method: str, client_id: str, client_secret: str | None, pair: Pair, grant_type: str, scope: str | None
-    ) -> TokenRequest:
-        """The token request that renews this pair."""
-        grant: dict[str, str | None] = {"grant_type": grant_type}
-        grant |= {"refresh_token": pair.refresh_token} if grant_type == "refresh_token" else {"scope": scope}
-        return token_request(self.profile, method, client_id, client_secret, grant, pair.token())
+    def dialect(self, form: Form, renews: bool) -> Dialect:
+        """How it wants token requests. What belongs to a refresh adds to another grant what that does not say itself."""
+        profile = self.profile
+        more = {n: text for n, text in profile.refresh_params.items() if renews or n not in form}
+        return Dialect(
+            profile.request_format, profile.request_method, profile.param_names, more, profile.refresh_headers
+        )
+
+    def completed(self, request: TokenRequest, old: Pair | None) -> TokenRequest:
+        """The request with the provider's reading of the answer, and as the user's own code wants it.
+
+        Args:
+            old: what is refreshed; None for any other grant.
+
+        Raises:
+            ConfigurationError: `build_refresh` gave something else.
+        """
+        reader, profile = Reader(self.profile), self.profile
+        if old is not None and profile.build_refresh is not None:
+            built = profile.build_refresh(request, old.token())
+            if not isinstance(built, TokenRequest):
+                raise ConfigurationError("build_refresh must return the TokenRequest to send")
+            request = replace(request, url=built.url, headers=built.headers, body=built.body, method=built.method)
+        follow = reader.follow if profile.after_refresh is not None else None
+        return replace(request, read=reader.read, follow=follow)
 
     def flat(self, value: Token | Mapping[str, Any]) -> Token | Mapping[str, Any]:
         """A token response of this provider with the names of RFC 6749."""

@@ -125,9 +125,8 @@ def check_param(name: str, value: object) -> Param:
     if not _NAME.fullmatch(name):
         raise ConfigurationError("must be named in small letters, digits and _")
     if not isinstance(value, Mapping) or (unknown := set(value) - {"kind", "choices", "default", "about"}):
-        raise ConfigurationError(
-            f"must be a table of kind, choices, default, about{f', not {sorted(unknown)[0]}' if isinstance(value, Mapping) else ''}"
-        )
+        wrong = f", not {sorted(unknown)[0]}" if isinstance(value, Mapping) else ""
+        raise ConfigurationError(f"must be a table of kind, choices, default, about{wrong}")
     kind, choices, default = value.get("kind", "label"), value.get("choices", ()), value.get("default")
     if kind not in KINDS:
         raise ConfigurationError(f"kind must be one of {', '.join(KINDS)}, not {kind!r}")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from .. import policy
+from ..errors import StoreError
 from .record import Record
 from .token_response import Denied, Granted
 
@@ -91,6 +92,7 @@ class Ending(NamedTuple):
     denied: Denied | None = None
     wait: float = 0.0
     reason: str = ""
+    trouble: type[StoreError] = StoreError  # of STORE_DOWN: which
 
 
 # What the driver is asked to do. The answer's type stands behind each.
@@ -105,10 +107,14 @@ class Bring(NamedTuple):
 
 
 class Swap(NamedTuple):
-    """Write `record` if the revision is still that -> (done, Seen); done also when it is ours already (law 3)."""
+    """Write `record` if the revision is still that -> (done, Seen); done also when it is ours already (law 3).
+
+    `heals`: it brings back what the store has lost (law 11).
+    """
 
     revision: str
     record: Record
+    heals: bool = False
 
 
 class Post(NamedTuple):

@@ -10,7 +10,7 @@ from requests.exceptions import RequestException
 from urllib3.exceptions import HTTPError
 
 from ..errors import ConfigurationError
-from ..tokens import Token
+from ..tokens import DPOP_KEY, Token
 
 HEADER = "Authorization"
 BODY_MOST = 256 * 1024  # bytes of a refusal that are read for a rule or to keep its connection
@@ -28,6 +28,8 @@ def header_value(token: Token, scheme: str = "Bearer") -> str:
     Raises:
         ConfigurationError: the token is of a type that a plain header must not carry (RFC 6749 7.1).
     """
+    if token.token_type.lower() == "dpop" and isinstance(token.extra.get(DPOP_KEY), str):
+        return f"DPoP {token.access_token}"  # and never as a bearer token (RFC 9449 section 7.2)
     if token.token_type.lower() in _NOT_BEARER:
         raise ConfigurationError(f"a token of type {token.token_type!r} cannot be sent as a bearer token")
     return f"{scheme} {token.access_token}".lstrip()

@@ -23,11 +23,13 @@ def begin(grant: str, client: str, lineage: str, pair: Pair, rest_until: float =
 def behind(record: Record, known: Record) -> bool:
     """Whether the store's record is an earlier state of what we hold: a failover has lost the rest.
 
-    Of another lineage it is only if we hold a later login, whose seeds include all of the record's; never a logout.
+    Of another lineage it is only if we hold a later login, whose seeds include all of the record's, or where we may have
+    forgotten the oldest of them, its last one; never a logout.
     """
     if record.state in ("logged_out", "revoked") or record.generation >= known.generation:
         return False
-    return record.lineage == known.lineage or (bool(record.seeds) and set(record.seeds) <= set(known.seeds))
+    seeds = record.seeds[-1:] if len(known.seeds) == policy.SEEDS_REMEMBERED else record.seeds
+    return record.lineage == known.lineage or (bool(seeds) and set(seeds) <= set(known.seeds))
 
 
 def heal(record: Record | None, known: Record | None, now: float, age: float, rest: float) -> Record | None:

@@ -46,6 +46,8 @@ def error_of(ending: Ending, grant: str) -> OAuthSessionError | None:
         return None
     kind, says = ERRORS[ending.outcome]
     denied = ending.denied
+    if ending.outcome is Outcome.STORE_DOWN and ending.trouble is not StoreError:  # it is there, but not to be read
+        return ending.trouble(f"grant {grant!r}: {ending.reason}")
     message = f"grant {grant!r}: {says}"
     if denied is not None and denied.kind is DenialKind.CLIENT:
         kind = InvalidClient

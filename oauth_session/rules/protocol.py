@@ -61,15 +61,17 @@ Renewal = Generator[Effect, Any, Ending]
 
 def renewal(ask: Ask, terms: Terms) -> Renewal:
     """Get a token as asked for, with at most one presentation of any refresh token, whoever else is at it."""
-    attempts = 0
+    attempts, known, age = 0, terms.known, terms.known_age
     try:
         seen: Seen = yield Load()
         while True:
-            record = lineage.heal(seen.record, terms.known, seen.now, terms.known_age, terms.rest)
+            record = lineage.heal(seen.record, known, seen.now, age, terms.rest)
             if record is not None:
-                _, seen = yield Swap(seen.revision, record)
+                _, seen = yield Swap(seen.revision, record, heals=True)
                 continue
             record = seen.record
+            if record is not None:  # the store may forget it in the next moment
+                known, age = record, record.age(seen.now)
             if record is None or record.state == "dead":
                 record = _admit(record, (yield Bring(seen.now)), seen.now, terms)
             if record is None:
@@ -104,7 +106,7 @@ def renewal(ask: Ask, terms: Terms) -> Renewal:
             if attempts >= ATTEMPTS_MOST:  # an endpoint that answers nonsense for ever must not hold anybody for ever
                 return Ending(Outcome.TRANSIENT, seen, reason=seen.record.error if seen.record else "")
     except StoreError as error:
-        return Ending(Outcome.STORE_DOWN, reason=str(error))
+        return Ending(Outcome.STORE_DOWN, reason=str(error), trouble=type(error))
 
 
 def _claim(seen: Seen, record: Record, me: str, lease: float) -> Generator[Effect, Any, tuple[bool, Seen]]:
@@ -137,10 +139,9 @@ def decide(record: Record, now: float, ask: Ask, terms: Terms) -> Decision:
         return Decision(Do.USE)
     if record.state == "dead" and not ask.force:
         return Decision(Do.STOP, Outcome.DEAD)
-    if terms.needs_refresh_token and record.pair.refresh_token is None:
-        return Decision(Do.STOP, Outcome.NOT_RENEWABLE)
     age, pair, rules = record.age(now), record.pair, terms.policy
-    if rules.needs_live_token and pair.lifetime is not None and age >= pair.lifetime and not ask.force:
+    too_late = rules.needs_live_token and pair.lifetime is not None and age >= pair.lifetime and not ask.force
+    if too_late or (terms.needs_refresh_token and pair.refresh_token is None):
         return Decision(Do.STOP, Outcome.NOT_RENEWABLE)
     if pair.access_token and pair.attempt and age < rules.min_token_age and not ask.force:  # we know when it was made
         return Decision(Do.USE) if ask.early else Decision(Do.STOP, Outcome.TOO_EARLY, rules.min_token_age - age)
@@ -224,9 +225,9 @@ def _refresh(seen: Seen, ask: Ask, terms: Terms) -> Generator[Effect, Any, tuple
             done, seen = yield Swap(seen.revision, changed)
         except StoreError as error:
             if not isinstance(answer, Granted):
-                return (ending or Ending(Outcome.STORE_DOWN, reason=str(error))), seen
+                return (ending or Ending(Outcome.STORE_DOWN, reason=str(error), trouble=type(error))), seen
             if not offers:  # law 10: the waiters go on with what is in memory, while the store is offered it
-                yield Announce(Ending(Outcome.UNPERSISTED, seen._replace(record=changed)))
+                yield Announce(Ending(Outcome.UNPERSISTED, seen._replace(record=changed), reason=str(error)))
             seen, offers = yield from _until_seen(offers)
             continue
         if done:
@@ -281,8 +282,8 @@ def _failure(
         return change.salvage(record, me, origin, answer.refresh_token, now), None
     error = answer.error or f"HTTP {answer.status}"
     if answer.kind is DenialKind.DEAD and terms.needs_refresh_token:
-        changed = change.doubt(record, me, now, error)
-        return changed, Ending(Outcome.DEAD, denied=answer) if changed.state == "dead" else None
+        doubted = change.doubt(record, me, now, error)
+        return doubted, Ending(Outcome.DEAD, denied=answer) if doubted and doubted.state == "dead" else None
     if answer.kind is DenialKind.MALFORMED:
         return change.release(record, me, now, outcome="cut_off", error=error, wait=wait, spent=True), None
     if answer.kind is DenialKind.TRANSIENT:

@@ -185,7 +185,8 @@ def commit(record: Record, by: str, origin: Record, pair: Pair, refused_by: str 
             return _committed(record, by, pair, None, refused_by, now)
         if _later(pair, theirs):
             return _committed(record, by, pair, theirs, refused_by, now)
-        return replace(_released(record, by), spare=pair)
+        better = record.spare is not None and not record.doubts and _later(record.spare, pair)
+        return replace(_released(record, by), spare=record.spare if better else pair)
     return None
 
 
@@ -247,18 +248,23 @@ def release(
         record,
         claim=None if mine else record.claim,
         attempt=attempt,
-        retry_at=now + wait if mine else max(record.retry_at, now + wait),  # a rival's back-off is not ours to shorten
+        # A rival's back-off is not ours to shorten; one that no clock would reach is left from before it was set back.
+        retry_at=max(now + wait, min(record.retry_at, now + policy.BACKOFF_LONGEST)),
         failures=record.failures + 1,
         outcome=outcome,
         error=error,
     )
 
 
-def doubt(record: Record, by: str, now: float, error: str) -> Record:
+def doubt(record: Record, by: str, now: float, error: str) -> Record | None:
     """`invalid_grant` for the current pair: the spare, else once more, else a tombstone that keeps the pair (law 8).
 
     The pair that the spare is tried for is not confirmed dead; so it is kept in the spare's place, and is asked again.
+    None when it is in doubt already and the attempt is no longer ours: one refusal, told twice, confirms nothing.
     """
+    mine = record.attempt is not None and record.attempt.by == by
+    if not mine and (record.doubts or record.state == "dead"):
+        return None
     record = release(record, by, now, outcome="doubtful", error=error, wait=policy.CONFIRM)
     if record.spare is not None and record.doubts == 0:
         return replace(record, pair=record.spare, spare=record.pair, doubts=1, retry_at=0.0)

@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
-from typing import Any
+from typing import Any, Protocol
 
-from ..errors import StoreError
+from ..errors import RecordForged, RecordPlain, RecordSealed, StoreError
 from ..policy import LEASE
 from ..tokens import is_sendable
 from .record import Attempt, Claim, Hold, Pair, Record
@@ -26,9 +26,79 @@ class DamagedRecord(StoreError):
 _STATES = ("live", "dead", "logged_out", "revoked")
 
 
-def dump(record: Record) -> str:
-    """The text of a record."""
-    return json.dumps({"v": VERSION} | _plain(record), separators=(",", ":"))
+class Sealer(Protocol):
+    """Encrypts; what is sealed opens only with the same `bound`."""
+
+    def seal(self, bound: str, text: str) -> str:
+        """Encrypt."""
+
+    def open(self, bound: str, sealed: str) -> str:
+        """Decrypt, or raise `RecordSealed` or `RecordForged`."""
+
+
+_SECRETS = ("access_token", "refresh_token", "extra")  # of a pair
+MOVED = "moved"  # the sign that stays under the name that a record had before it was sealed
+
+
+def sign(says: str) -> str:
+    """A text that is no record but says something to those who have keys."""
+    return json.dumps({"v": VERSION, "sign": says}, separators=(",", ":"))
+
+
+def read_sign(text: str) -> str | None:
+    """What it says; None: it is no sign."""
+    data = _parsed(text)
+    return str(data["sign"]) if isinstance(data, dict) and "sign" in data else None
+
+
+def dump(record: Record, sealer: Sealer | None = None) -> str:
+    """The text of a record; with a sealer the secrets, and the grant's name, stand in it sealed."""
+    data = {"v": VERSION} | _plain(record)
+    if sealer is not None:
+        grant = data.pop("grant")
+        for role in ("pair", "spare"):
+            if role == "pair" or role in data:
+                pair = data.get(role, {})
+                secrets = {"grant": grant} | {name: pair.pop(name) for name in _SECRETS if name in pair}
+                data[role] = {"sealed": sealer.seal(_bound(data, role), json.dumps(secrets))} | pair
+    return json.dumps(data, separators=(",", ":"))
+
+
+def _bound(data: Mapping[str, Any], role: str) -> str:
+    """What a sealed part belongs to and cannot be taken from: another place, login, generation or state."""
+    names = ("client", "lineage", "generation", "state", "seeds")
+    return json.dumps([role, VERSION, *(data.get(name) for name in names)], separators=(",", ":"))
+
+
+def _opened(data: dict[str, Any], sealer: Sealer | None, name: str) -> dict[str, Any]:
+    """The record with its secrets in clear."""
+    pairs = {role: data[role] for role in ("pair", "spare") if isinstance(data.get(role), dict)}
+    if "sign" in data or any("sealed" in pair for pair in pairs.values()):
+        if sealer is None:
+            raise RecordSealed(f"the record of {name} is encrypted: give keys=; it was left alone")
+    elif sealer is None:
+        return data
+    else:
+        raise RecordPlain(
+            f"the record of {name} is not encrypted although keys= is given, and whoever can write to the store could have "
+            'put it there: call reencrypt() once ("oauth-session keys reencrypt"), or give a KeyRing with accept_plain=True '
+            "while you switch encryption on"
+        )
+    opened, grants = dict(data), set()
+    for role, pair in pairs.items():
+        try:
+            if not isinstance(pair.get("sealed"), str) or pair.keys() & set(_SECRETS):
+                raise RecordForged("parts of it are not sealed")
+            secrets = _parsed(sealer.open(_bound(data, role), pair["sealed"]))
+            if not isinstance(secrets, dict) or not isinstance(secrets.get("grant"), str):
+                raise RecordForged("what is sealed in it is not what this package seals")
+        except StoreError as error:
+            raise type(error)(f"the record of {name}: {error}; it was left alone") from None
+        grants.add(secrets.pop("grant"))
+        opened[role] = {key: value for key, value in pair.items() if key != "sealed"} | secrets
+    if "pair" not in pairs or len(grants) != 1 or "grant" in data:
+        raise RecordForged(f"the record of {name} was put together from others; it was left alone")
+    return opened | {"grant": grants.pop()}
 
 
 def mirror(record: Record) -> str:
@@ -44,14 +114,16 @@ def mirror(record: Record) -> str:
     )
 
 
-def load(text: str, name: str) -> Record:
+def load(text: str, name: str, sealer: Sealer | None = None) -> Record:
     """The record of a text.
 
     Args:
         name: what to call the record in an error; nothing secret.
+        sealer: opens it; without one it must be plain, with one it must be sealed.
 
     Raises:
         DamagedRecord: it is no record.
+        RecordSealed, RecordPlain, RecordForged: there are no keys for it, no seal, or somebody else's.
         StoreError: it is one of a newer version. Nothing is overwritten.
     """
     data = _parsed(text)  # whose own error would quote the text: it must not be the context of ours
@@ -65,6 +137,7 @@ def load(text: str, name: str) -> Record:
             f"the record of {name} has version {version}, this release knows {VERSION}: upgrade oauth_session here; the "
             "record was left alone"
         )
+    data = _opened(data, sealer, name)
     try:
         return _record(_Fields(data))
     except _Malformed as error:

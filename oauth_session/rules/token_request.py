@@ -3,16 +3,57 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal, Protocol
 from urllib.parse import parse_qsl, quote_plus, urlencode
 
 from ..errors import ConfigurationError
+from .grants import Form
 from .token_response import Denied, Granted, read_token_response
 
 # The registered names (RFC 7591 section 2), and one for servers that skip the encoding of RFC 6749 2.3.1.
 METHODS = ("client_secret_basic", "client_secret_basic_raw", "client_secret_post", "none")
+
+
+Cert = str | tuple[str, str]  # of a file, or of two: as requests takes it
+
+
+class ClientAuth(Protocol):
+    """A client authentication beyond a secret; a frozen dataclass is a good one."""
+
+    @property
+    def name(self) -> str:
+        """The registered name."""
+
+    @property
+    def cert(self) -> Cert | None:
+        """The client's certificate for mutual TLS (RFC 8705), or None."""
+
+    def params(self, client_id: str, client_secret: str | None, audience: str) -> dict[str, str]:
+        """The form parameters, made afresh for each attempt; `audience` is the issuer, else the token endpoint."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How a server wants its token requests, where that is not what RFC 6749 says.
+
+    Attributes:
+        names: of parameters, where they are called something else.
+        params: further parameters, which win; an empty one takes its parameter away.
+        headers: further headers, which win.
+    """
+
+    request_format: Literal["form", "json", "query"] = "form"
+    method: Literal["POST", "GET"] = "POST"
+    names: Mapping[str, str] = field(default_factory=dict, hash=False)
+    params: Mapping[str, str] = field(default_factory=dict, hash=False, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, hash=False, repr=False)
+
+
+STANDARD = Dialect()
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -21,6 +62,11 @@ class TokenRequest:
 
     Attributes:
         secrets: what must not appear in a message about this request.
+        cert: the client's certificate for mutual TLS.
+        again: given (status, headers, body) of the answer, the request with which to ask once more at once, where that
+            one was not applied (a DPoP nonce is wanted); None for any other answer.
+        method: POST; GET for a server's metadata, and where a provider wants it.
+        token_type: the only one that will do; None: any.
         read: makes of the answer's status, headers and body, and of the secrets, what was granted or denied.
         follow: called with the answer before it is read, while the claim is still held; must not raise.
     """
@@ -29,14 +75,20 @@ class TokenRequest:
     headers: Mapping[str, str] = field(hash=False)
     body: bytes
     secrets: tuple[str, ...] = ()
+    cert: Cert | None = None
+    again: Callable[[int, Mapping[str, str], bytes], TokenRequest | None] | None = None
     method: str = "POST"
-    read: Callable[[int, Mapping[str, str], bytes, tuple[str, ...]], Granted | Denied] = read_token_response
+    token_type: str | None = None
+    read: Callable[[int, Mapping[str, str], bytes, Sequence[str]], Granted | Denied] = read_token_response
     follow: Callable[[int, Mapping[str, str], bytes], object] | None = None
 
     def __repr__(self) -> str:
-        # User-info and query may be secrets.
-        shown = re.sub(r"^([^/@]*//)?.*@", r"\1", self.url.partition("?")[0], flags=re.DOTALL)
-        return f"<TokenRequest {shown}>"
+        return f"<TokenRequest {shown_url(self.url)}>"
+
+
+def shown_url(url: str) -> str:
+    """A URL for people: user-info and query may be secrets."""
+    return re.sub(r"^([^/@]*//)?.*@", r"\1", url.partition("?")[0], flags=re.DOTALL)
 
 
 def authenticate(method: str, client_id: str, client_secret: str | None) -> tuple[dict[str, str], dict[str, str]]:
@@ -63,8 +115,9 @@ def authenticate(method: str, client_id: str, client_secret: str | None) -> tupl
         else:
             pair = f"{client_id}:{client_secret}"
         return {"Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}, {}
-    except UnicodeEncodeError:  # whose message would show the secret
-        raise ConfigurationError("client_id and client_secret must be text that UTF-8 can carry") from None
+    except UnicodeEncodeError:  # which holds the secret: it must not be the context of ours
+        pass
+    raise ConfigurationError("client_id and client_secret must be text that UTF-8 can carry")
 
 
 def refresh_request(
@@ -72,31 +125,67 @@ def refresh_request(
 ) -> TokenRequest:
     """Build a refresh (RFC 6749 section 6). Without ``scope`` the server grants what it granted before."""
     form = {"grant_type": "refresh_token", "refresh_token": refresh_token, "scope": scope}
-    return _request(url, method, client_id, client_secret, form)
+    return form_request(url, method, client_id, client_secret, form)
 
 
 def client_credentials_request(
     url: str, method: str, client_id: str, client_secret: str | None, scope: str | None = None
 ) -> TokenRequest:
     """Build a request for a token of the client's own (RFC 6749 section 4.4)."""
-    return _request(url, method, client_id, client_secret, {"grant_type": "client_credentials", "scope": scope})
+    return form_request(url, method, client_id, client_secret, {"grant_type": "client_credentials", "scope": scope})
 
 
-def _request(
-    url: str, method: str, client_id: str, client_secret: str | None, form: Mapping[str, str | None]
+def form_request(
+    url: str,
+    method: str | ClientAuth,
+    client_id: str,
+    client_secret: str | None,
+    form: Form,
+    *,
+    audience: str = "",
+    more_headers: Mapping[str, str] | None = None,
+    dialect: Dialect = STANDARD,
 ) -> TokenRequest:
-    """RFC 6749 section 3.2: the endpoint keeps its query, has no fragment, and no parameter comes twice or empty."""
-    headers, params = authenticate(method, client_id, client_secret)
-    filled = {name: value for name, value in {**form, **params}.items() if value}
+    """RFC 6749 section 3.2: the endpoint keeps its query, has no fragment, and no parameter comes twice or empty.
+
+    What RFC 8693 and RFC 8707 let come several times, such as `resource`, is a list.
+    """
+    names = dialect.names
+    cert = None
+    headers: dict[str, str] = {}
+    if isinstance(method, str):
+        headers, params = authenticate(method, client_id, client_secret)
+    else:
+        params, cert = method.params(client_id, client_secret, audience), method.cert
+    own = {names.get(name, name): value for name, value in {**form, **params}.items()}
+    filled = {name: value for name, value in {**own, **dialect.params}.items() if value}
     if "#" in url:
         raise ConfigurationError("the token endpoint's URL must have no fragment (RFC 6749 section 3.2)")
     for name, _ in parse_qsl(url.partition("?")[2], keep_blank_values=True):
         if name in filled:
             raise ConfigurationError(f"the token endpoint's URL already has {name}; it must not be sent twice")
     try:
-        body = urlencode(filled).encode()
+        encoded: str | None = urlencode(filled, doseq=True)
     except UnicodeEncodeError:
-        raise ConfigurationError("a parameter of the token request is no text that UTF-8 can carry") from None
-    headers |= {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
-    secrets = [client_secret, filled.get("refresh_token"), headers.get("Authorization", "").removeprefix("Basic ")]
-    return TokenRequest(url, headers, body, tuple(secret for secret in secrets if secret))
+        encoded = None
+    if encoded is None:  # raised here: the other error holds the secret
+        raise ConfigurationError("a parameter of the token request is no text that UTF-8 can carry")
+    secrets = [client_secret, headers.get("Authorization", "").removeprefix("Basic ")]
+    secrets += [value for name in _SECRET if isinstance(value := filled.get(names.get(name, name)), str)]
+    headers |= {"Accept": "application/json", **dialect.headers, **(more_headers or {})}
+    if dialect.request_format == "query":
+        url, encoded = f"{url}{'&' if '?' in url else '?'}{encoded}", ""
+    elif dialect.request_format == "json":
+        encoded = json.dumps(filled)
+        headers["Content-Type"] = "application/json"
+    else:
+        headers["Content-Type"] = "application/x-www-form-urlencoded"
+    kept = tuple(secret for secret in secrets if secret)
+    return TokenRequest(url, headers, encoded.encode(), kept, cert, method=dialect.method)
+
+
+# The parameters that a server's message must not carry any further.
+_SECRET = (
+    *("refresh_token", "client_assertion", "assertion", "subject_token", "actor_token"),
+    *("code", "code_verifier", "device_code", "token"),
+)

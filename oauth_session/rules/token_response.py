@@ -18,14 +18,18 @@ from urllib.parse import quote, quote_plus
 
 from requests.structures import CaseInsensitiveDict
 
-from ..tokens import is_sendable
+from ..tokens import DPOP_KEY, is_sendable
 
 _CENTURY = 100 * 365.25 * 86400
 _DAY = 86400.0  # nobody means a longer Retry-After
 _NUMBER = re.compile(r"[0-9]{1,20}(?:\.[0-9]{0,20})?")
 _PRINTABLE = re.compile(r"[\x20-\x7e]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
-_MEMBERS = ("access_token", "token_type", "refresh_token", "expires_in", "scope")
+_REGISTERED = re.compile(  # RFC 6749 5.2, RFC 8628 3.5, RFC 8693 2.2.2, RFC 9449 5 and 8
+    "invalid_(request|client|grant|scope|target|dpop_proof)|unauthorized_client|unsupported_grant_type|server_error|"
+    "temporarily_unavailable|authorization_pending|slow_down|access_denied|expired_token|use_dpop_nonce"
+)
+_MEMBERS = ("access_token", "token_type", "refresh_token", "expires_in", "scope", DPOP_KEY)  # no server sets the key
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -93,7 +97,7 @@ def read_token_response(
     """Read an answer of the token endpoint; never fails.
 
     Args:
-        secrets: cut out of error, description and uri, before these are shortened.
+        secrets: cut out of error, description and uri, before these are shortened; a registered error stays what it is.
     """
     headers = CaseInsensitiveDict(headers)
     date = http_date(headers.get("Date"))
@@ -121,13 +125,23 @@ def read_token_response(
     uri = members.get("error_uri")
     return Denied(
         kind=DenialKind.MALFORMED if malformed else _kind(status, error, members),
-        error=_words(error, secrets, 100),
+        error=error
+        if _REGISTERED.fullmatch(error or "")
+        else _words(error, secrets, 100),  # a secret may be as short as "d"
         description=_words(members.get("error_description"), secrets, 300),
         uri=_words(uri.partition("?")[0] if isinstance(uri, str) else None, secrets, 300),
         status=status,
         retry_after=_retry_after(headers.get("Retry-After"), date),
         refresh_token=refresh_token if malformed else None,
     )
+
+
+def required(answer: Granted | Denied, token_type: str | None) -> Granted | Denied:
+    """A token of another type than was asked for is not used (RFC 9449 section 5); its refresh token is not lost."""
+    if token_type is None or isinstance(answer, Denied) or answer.token_type.lower() == token_type.lower():
+        return answer
+    says = f"the server gave a token of type {answer.token_type[:40]}, and {token_type} is demanded"
+    return Denied(DenialKind.REQUEST, "wrong_token_type", says, status=200, refresh_token=answer.refresh_token)
 
 
 def scrub(text: str, secrets: Iterable[str | None]) -> str:
@@ -178,7 +192,7 @@ def parse_json(body: bytes) -> object:
 def _seconds(value: object, most: float) -> float | None:
     """Seconds as an int, a float or text of digits; None for whatever else, and beyond ``most``."""
     if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
-        value = float(value)
+        value = float(value.strip())  # by itself float() takes fewer blanks off than strip() does
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
         return None
     return float(value)

@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 
 from ..errors import ConfigurationError, StoreError
 from ..policy import FRESHNESS, REST
-from .redis_client import client_of, says
+from .redis_client import client_of, is_in_clear, says
 from .redis_push import Subscriber, shard_of
 from .values import GrantKey, Snapshot, Swapped
 
@@ -57,7 +57,8 @@ class RedisStore:
         prefix: of the keys; the rest of a key is a hash, never a name or a secret.
         import_key: where another program left a grant as JSON with access_token and refresh_token: a template with
             ``{grant_id}``, or a callable. Read once; from then on this store's record is the only truth.
-        export_key: where the access token, never the refresh token, is mirrored as JSON for programs that only read.
+        export_key: where the access token, never the refresh token, is mirrored as JSON for programs that only read; in
+            clear, so that beside `keys=` it has to be asked for.
     """
 
     name = "redis"
@@ -90,6 +91,16 @@ class RedisStore:
         if self._url is None:
             raise TypeError("a RedisStore made from a client object cannot be pickled: make it from a URL")
         return _remade, (self._url, self._prefix, *self._templates)
+
+    @property
+    def exports(self) -> bool:
+        """Whether access tokens are mirrored where others read them."""
+        return self._export is not None
+
+    @property
+    def in_clear(self) -> bool:
+        """Whether what is stored crosses a network without TLS."""
+        return is_in_clear(self.client)
 
     @property
     def rest(self) -> float:
@@ -220,7 +231,8 @@ class RedisStore:
         try:
             return command()
         except (RedisError, OSError, UnicodeDecodeError) as error:
-            raise StoreError(f"the Redis store: {says(error)}") from None
+            wrong = says(error)
+        raise StoreError(f"the Redis store: {wrong}")  # here: the other error may quote a command, and with it a record
 
 
 def _remade(url: str, prefix: str, import_key: Template | None, export_key: Template | None) -> RedisStore:

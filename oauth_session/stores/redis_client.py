@@ -12,6 +12,7 @@ from redis.retry import Retry
 
 from ..errors import ConfigurationError
 from ..policy import STORE_TIMEOUT
+from ..rules.origins import is_loopback
 
 _redis: Any = redis  # half of it is untyped
 
@@ -29,7 +30,7 @@ _WORDS = {
 
 
 def says(error: Exception) -> str:
-    """What is wrong in plain words; an error's own message may quote the URL."""
+    """What is wrong in plain words; an error's own message may quote the URL, or the command with the record in it."""
     said = str(error)
     for word, words in _WORDS.items():
         if said.startswith(word) or f" {word} " in said[:200]:
@@ -75,3 +76,22 @@ def _several(url: str, scheme: str, options: dict[str, Any]) -> Any:
     name, _, db = parts.path.strip("/").partition("/")
     sentinel = _redis.Sentinel(nodes, socket_timeout=STORE_TIMEOUT, socket_connect_timeout=STORE_TIMEOUT)
     return sentinel.master_for(name or "mymaster", db=int(db or 0), **who, **options)
+
+
+def is_in_clear(client: Any) -> bool:
+    """Whether commands go to another machine without TLS; what cannot be told is taken for safe."""
+    if isinstance(client, _redis.RedisCluster):
+        nodes, options = (
+            client.get_nodes() or client.nodes_manager.startup_nodes.values(),
+            client.get_connection_kwargs(),
+        )
+        hosts, safe = [node.host for node in nodes], options.get("ssl", False)
+    else:
+        pool = getattr(client, "connection_pool", None)
+        kind, options = getattr(pool, "connection_class", None), getattr(pool, "connection_kwargs", {})
+        sentinels = getattr(getattr(pool, "sentinel_manager", None), "sentinels", ())
+        hosts = [options.get("host"), *(one.connection_pool.connection_kwargs.get("host") for one in sentinels)]
+        safe = isinstance(kind, type) and issubclass(kind, _redis.SSLConnection | _redis.UnixDomainSocketConnection)
+    return not safe and any(
+        host and not is_loopback(f"http://{host if ':' not in host else f'[{host}]'}") for host in hosts
+    )

@@ -127,7 +127,8 @@ class Subscriber:
 
     def _listen(self, hushed: threading.Event) -> None:
         while not hushed.is_set() and self._still_wanted():
-            with contextlib.suppress(RedisError, OSError, ValueError), self._connect() as pubsub:
+            # AttributeError: somebody closed the client, and redis-py reads on from a buffer that is None
+            with contextlib.suppress(RedisError, OSError, ValueError, AttributeError), self._connect() as pubsub:
                 self._pubsub = pubsub
                 self._follow(pubsub, hushed)
             if hushed.is_set() or not self._still_wanted():
@@ -145,11 +146,21 @@ class Subscriber:
     def _follow(self, pubsub: Any, hushed: threading.Event) -> None:
         subscribed: set[str] = set()
         began = pinged = time.monotonic()
-        while not hushed.is_set() and self._still_wanted():
+        counted = 0.0
+        while not hushed.is_set():
+            if time.monotonic() - counted >= 0.2:  # not for each message: there may be many watchers, and many messages
+                if not self._still_wanted():
+                    return
+                counted = time.monotonic()
             fresh = self._wanted - subscribed
             if fresh:
                 pubsub.subscribe(*fresh)
                 subscribed |= fresh
+            stale = subscribed - self._wanted
+            if stale:
+                self._subscribed -= stale  # before a watcher that comes back could believe that it is told
+                pubsub.unsubscribe(*stale)
+                subscribed -= stale
             message = pubsub.get_message(timeout=0.2 if subscribed != self._subscribed else PING / 2)
             if hushed.is_set():
                 return
@@ -169,8 +180,12 @@ class Subscriber:
         channel = _text(message.get("channel"))
         if message["type"] == "subscribe":
             self._subscribed |= {channel}
-            for digest in [d for d in self._watchers if shard_of(self._prefix, d) == channel]:
+            with self._lock:  # others begin to watch meanwhile
+                waiting = [digest for digest in self._watchers if shard_of(self._prefix, digest) == channel]
+            for digest in waiting:
                 self._tell(digest, "")  # what was committed before we listened was not told
+        elif message["type"] == "unsubscribe":  # the answer to an earlier subscription may have come after we had asked
+            self._subscribed -= {channel}
         elif message["type"] == "message":
             digest, _, revision = _text(message.get("data")).partition(" ")
             if digest in self._watchers:
@@ -188,12 +203,15 @@ class Subscriber:
     def _still_wanted(self) -> bool:
         """Forget watchers that are gone; without any, the thread ends, and whoever watches next starts another."""
         with self._lock:
+            known = len(self._watchers)
             for digest, watchers in list(self._watchers.items()):
                 watchers[:] = [watcher for watcher in watchers if watcher() is not None]
                 if not watchers:
                     del self._watchers[digest]
-                    for known in (self._counts, self._looked):
-                        known.pop(digest, None)
+                    for each in (self._counts, self._looked):
+                        each.pop(digest, None)
+            if len(self._watchers) != known:  # who goes through many grants would hear of all others in the end
+                self._wanted = {shard_of(self._prefix, digest) for digest in self._watchers}
             if self._thread is not threading.current_thread():
                 return False
             if self._watchers:

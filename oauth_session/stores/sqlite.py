@@ -195,6 +195,7 @@ class SQLiteStore:
             if isinstance(error, sqlite3.Error)
             else getattr(error, "strerror", None) or "not usable"
         )
+        error.args = (says,)  # it stays in the chain of ours, and may quote a record
         return StoreError(
             f"the SQLite store {self.path}: {says}; check that it is a file of this store, writable, with room"
         )

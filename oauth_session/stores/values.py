@@ -25,6 +25,9 @@ class Snapshot(NamedTuple):
     now: float
     forked: bool = False
 
+    def __repr__(self) -> str:
+        return f"<Snapshot {self.revision!r}>"
+
 
 class Swapped(NamedTuple):
     """Whether our write stands, and what is there now."""

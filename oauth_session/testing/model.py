@@ -9,17 +9,16 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from email.utils import formatdate
 from enum import Enum
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 from oauth_session.tokens import fingerprint
 
 from .answers import Answer, basic_readings, error_answer, json_answer
+from .minted import Access, Family, Refresh, Verdict
 
 Grace = Literal["none", "same_pair", "new_pair", "newest_only", "until_used"]
-Verdict = Literal["good", "missing", "unknown", "expired", "revoked"]
 METHODS = ("client_secret_basic", "client_secret_basic_raw", "client_secret_post", "none")
 
 
@@ -33,35 +32,23 @@ class Sent(Enum):
 LIFETIME, NOTHING = Sent.LIFETIME, Sent.NOTHING
 
 
-@dataclass(slots=True, eq=False)
-class _Family:
-    """All tokens since one login."""
+class Rules(TypedDict, total=False):
+    """The arguments of `ProviderModel`."""
 
-    number: int
-    scope: str | None
-    revoked: bool = False
-
-
-@dataclass(slots=True, eq=False, repr=False)
-class _Access:
-    token: str
-    family: _Family
-    serial: int
-    expires_at: float
-    source: _Refresh | None  # the refresh token that bought it
-    dead: Verdict | None = None
-
-
-@dataclass(slots=True, eq=False, repr=False)
-class _Refresh:
-    token: str
-    family: _Family
-    serial: int
-    partner: _Access  # came with it; dies with its use where access_dies_at_refresh
-    spent_at: float | None = None
-    bought: dict[str, Any] | None = None  # the first answer, for the grace that repeats it
-    closed: bool = False  # no grace any more
-    dead: bool = False  # killed by a newer pair, not by its own use
+    client_id: str
+    client_secret: str | None
+    client_auth: Collection[str] | None
+    lifetime: float
+    expires_in: object
+    members: Mapping[str, Any] | None
+    rotation: Literal["always", "none"]
+    grace: Grace
+    grace_seconds: float
+    revoke_on_reuse: bool
+    access_dies_at_refresh: bool
+    min_token_age: float
+    renews_access_token: bool
+    seed: int | None
 
 
 class ProviderModel:
@@ -83,6 +70,8 @@ class ProviderModel:
         grace_seconds: how long after the first use the grace lasts.
         revoke_on_reuse: a spent refresh token outside its grace revokes everything since that login.
         access_dies_at_refresh: the access token that came with a refresh token dies when that is used.
+        min_token_age: how old the access token must be before a refresh is allowed.
+        renews_access_token: there is no refresh token; a live access token is presented in its place.
         seed: makes the token strings repeatable; None takes random ones.
 
     Attributes:
@@ -110,6 +99,8 @@ class ProviderModel:
         grace_seconds: float = 30.0,
         revoke_on_reuse: bool = True,
         access_dies_at_refresh: bool = False,
+        min_token_age: float = 0.0,
+        renews_access_token: bool = False,
         seed: int | None = 0,
     ) -> None:
         if client_auth is None:
@@ -124,14 +115,15 @@ class ProviderModel:
         self.lifetime, self.expires_in, self.members = lifetime, expires_in, dict(members or {})
         self.rotation, self.grace, self.grace_seconds = rotation, grace, grace_seconds
         self.revoke_on_reuse, self.access_dies_at_refresh = revoke_on_reuse, access_dies_at_refresh
+        self.min_token_age, self.renews_access_token = min_token_age, renews_access_token
         self.token_calls = self.refresh_calls = self.generations = 0
         self.client_credentials_calls = self.reuse_incidents = 0
         self.presented: Counter[str] = Counter()
         self._random = random.Random(seed)
         self._serial = 0
-        self._families: list[_Family] = []
-        self._access: dict[str, _Access] = {}
-        self._refresh: dict[str, _Refresh] = {}
+        self._families: list[Family] = []
+        self._access: dict[str, Access] = {}
+        self._refresh: dict[str, Refresh] = {}
 
     # -- logins and their end
 
@@ -220,6 +212,10 @@ class ProviderModel:
             return error_answer(400, "invalid_grant", "refresh token reused")
         if refresh.family.revoked:
             return error_answer(400, "invalid_grant", "grant revoked")
+        if self.renews_access_token and self.judge(refresh.token, now) != "good":
+            return error_answer(400, "invalid_grant", "the token has ended")
+        if not again and now < refresh.partner.issued_at + self.min_token_age:
+            return error_answer(400, "too_early", "the token is too young to be refreshed")
         if again and self.grace == "same_pair":
             return json_answer(200, refresh.bought)  # expires_in included: as servers do, it then says too much
         if again and self.grace == "newest_only":
@@ -232,12 +228,12 @@ class ProviderModel:
             refresh.spent_at, refresh.bought = now, pair
         return json_answer(200, pair)
 
-    def _in_grace(self, refresh: _Refresh, now: float) -> bool:
+    def _in_grace(self, refresh: Refresh, now: float) -> bool:
         if self.grace == "until_used":
             return not refresh.closed
         return self.grace != "none" and refresh.spent_at is not None and now < refresh.spent_at + self.grace_seconds
 
-    def _kill_bought(self, source: _Refresh) -> None:
+    def _kill_bought(self, source: Refresh) -> None:
         # Serials only grow, and a family is one chain here: all that is younger came from this token.
         for access in self._access.values():
             if access.family is source.family and access.serial > source.serial:
@@ -263,21 +259,21 @@ class ProviderModel:
 
     # -- minting
 
-    def _login(self, scope: str | None) -> _Family:
-        self._families.append(_Family(len(self._families) + 1, scope))
+    def _login(self, scope: str | None) -> Family:
+        self._families.append(Family(len(self._families) + 1, scope))
         return self._families[-1]
 
-    def _mint(
-        self, family: _Family, now: float, *, source: _Refresh | None, refreshable: bool = True
-    ) -> dict[str, Any]:
+    def _mint(self, family: Family, now: float, *, source: Refresh | None, refreshable: bool = True) -> dict[str, Any]:
         self._serial += 1
-        access = _Access(self._string("at"), family, self._serial, now + self.lifetime, source)
+        access = Access(self._string("at"), family, self._serial, now, now + self.lifetime, source)
         self._access[access.token] = access
         pair: dict[str, Any] = {"access_token": access.token, "token_type": "Bearer", "expires_in": self.expires_in}
-        if source is not None and self.rotation == "none":
+        if self.renews_access_token:
+            self._refresh[access.token] = Refresh(access.token, family, self._serial, access)
+        elif source is not None and self.rotation == "none":
             source.partner = access
         elif refreshable:
-            refresh = _Refresh(self._string("rt"), family, self._serial, access)
+            refresh = Refresh(self._string("rt"), family, self._serial, access)
             self._refresh[refresh.token] = refresh
             pair["refresh_token"] = refresh.token
         if family.scope is not None:

@@ -5,37 +5,22 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Literal, Self, TypedDict, Unpack
+from typing import Any, Self, Unpack
 from urllib.parse import parse_qsl
 
+from oauth_session.providers import Named, load_profile
 from oauth_session.tokens import fingerprint
 
 from .answers import Answer, error_answer, json_answer
 from .faults import Fault, make_fault
-from .model import Grace, ProviderModel
-from .resource import Recorded, Refusal, bearer_token, refuse
+from .manner import Form, Manner, Profiled
+from .model import ProviderModel, Rules
+from .resource import Recorded, Refusal
 from .wire import Delivery, Hangup, Request, Server
 
 REMEMBERED = 10_000  # requests; the counters count on
-
-
-class Rules(TypedDict, total=False):
-    """The arguments of `ProviderModel`."""
-
-    client_id: str
-    client_secret: str | None
-    client_auth: Collection[str] | None
-    lifetime: float
-    expires_in: object
-    members: Mapping[str, Any] | None
-    rotation: Literal["always", "none"]
-    grace: Grace
-    grace_seconds: float
-    revoke_on_reuse: bool
-    access_dies_at_refresh: bool
-    seed: int | None
 
 
 class FakeProvider:
@@ -49,13 +34,17 @@ class FakeProvider:
     * ``POST /token``: the token endpoint.
     * ``/api/...``, any method: 200 and ``{"method", "path", "query", "sha256", "length", "content_type", "token"}`` for a
       good bearer token, a refusal otherwise.
-    * ``/api/forbidden...``: the answer `forbidden` for a good token (403 unless set), a refusal otherwise.
+    * ``/api/forbidden...`` and ``/api/limited...``: the answers `forbidden` and `limited` for a good token (403 and 429
+      unless set), a refusal otherwise.
     * ``/redirect?to=URL&status=302`` and ``/slow?seconds=1`` for anybody; below ``/api`` for a good token. ``/api/slow``
       judges the token when it arrives and answers later.
 
     Args:
-        refusal: how the API refuses: ``challenge`` (401 with ``WWW-Authenticate``), ``bare401``, ``403`` (with an error
-            body), ``body`` (200 with an error body), or a callable from the verdict to an `Answer`.
+        profile: a provider's name, the path of a profile, or a dict: it behaves as that says, in all of this: where the
+            token is looked for, how token requests are read and answered, how an expired token, a permission, a rate
+            limit and a dead refresh token are told, rotation, grace, lifetime. Other arguments win.
+        refusal: how the API refuses: ``challenge`` (401 with ``WWW-Authenticate``; the default), ``bare401``, ``403`` (with
+            an error body), ``body`` (200 with an error body), or a callable from the verdict to an `Answer`.
         token_latency: seconds that a token request takes, half of them before it is processed.
         api_latency: the same for the API.
         clock: seconds since the epoch.
@@ -73,19 +62,21 @@ class FakeProvider:
     def __init__(
         self,
         *,
-        refusal: Refusal = "challenge",
+        profile: Named | None = None,
+        refusal: Refusal | None = None,
         token_latency: float = 0.0,
         api_latency: float = 0.0,
         clock: Callable[[], float] = time.time,
         **rules: Unpack[Rules],
     ) -> None:
-        if not callable(refusal) and refusal not in ("challenge", "bare401", "403", "body"):
+        if refusal is not None and not callable(refusal) and refusal not in ("challenge", "bare401", "403", "body"):
             raise ValueError(f"unknown refusal {refusal!r}")
-        rules.setdefault("seed", None)  # two providers of one test must not issue the same tokens
+        self.manner = Manner() if profile is None else Profiled(load_profile(profile))
+        rules = {"seed": None, **self.manner.rules(), **rules}  # two providers of one test issue different tokens
         self.model = ProviderModel(**rules)
         self.client_id, self.client_secret = self.model.client_id, self.model.client_secret
-        self.refusal, self.token_latency, self.api_latency = refusal, token_latency, api_latency
-        self.forbidden = json_answer(403, {"error": "permission_denied"})
+        self.refusal, self.token_latency, self.api_latency = refusal or self.manner.refusal, token_latency, api_latency
+        self.forbidden, self.limited = self.manner.forbidden, self.manner.limited
         self.token_requests = self.api_requests = self.api_refusals = 0
         self.lock = threading.Lock()  # guards the model, the faults, the counters and the records
         self._clock = clock
@@ -119,7 +110,8 @@ class FakeProvider:
     def issue(self, *, scope: str | None = None) -> dict[str, Any]:
         """A resource owner logs in; the token response."""
         with self.lock:
-            return self.model.issue(self._clock(), scope=scope)
+            now = self._clock()
+            return self.manner.issued(self.model.issue(now, scope=scope), now)
 
     def expire(self) -> None:
         """All access tokens so far are refused from now on, as if expired."""
@@ -208,14 +200,13 @@ class FakeProvider:
     def deliver(self, request: Request) -> Delivery:
         """Answer one request; called on the thread of its connection."""
         path, _, query = request.target.partition("?")
-        bearer = bearer_token(request.headers.get("authorization"))
-        form: dict[str, str] = {}
+        bearer = self.manner.token_of(request.headers)
+        form = Form({})
         delivery: Delivery | None = None
         try:
             if path == "/token":
-                pairs = parse_qsl(request.body.decode("utf-8", "replace"), keep_blank_values=True)
-                form = dict(pairs)
-                delivery = self._token(request, form, repeated=len(form) < len(pairs))
+                form = self.manner.form(request)
+                delivery = self._token(request, form)
             elif path.startswith("/api/"):
                 delivery = Delivery(self._api(request, path, query, bearer))
             else:
@@ -233,24 +224,25 @@ class FakeProvider:
                 sha256=request.sha256,
                 connection=request.connection,
                 headers=request.headers,
-                form=form,
+                form=form.params,
             )
             with self.lock:
                 self._records.append(record)
 
-    def _token(self, request: Request, form: dict[str, str], *, repeated: bool) -> Delivery:
+    def _token(self, request: Request, form: Form) -> Delivery:
         with self.lock:
             self.token_requests += 1
             self._connections["token"].add(request.connection)
             fault = self._faults.popleft() if self._faults else None
-        if request.method != "POST":
-            return Delivery(error_answer(405, "method_not_allowed", headers={"Allow": "POST"}))
+        if form.wrong == "method_not_allowed":
+            return Delivery(error_answer(405, form.wrong, headers={"Allow": "POST"}))
 
         def process() -> Answer:
-            if repeated:  # RFC 6749 3.2: parameters must not be included more than once
-                return error_answer(400, "invalid_request", "a parameter is repeated")
+            if form.wrong:
+                return error_answer(400, "invalid_request", form.wrong)
             with self.lock:
-                return self.model.token(form, self._clock(), authorization=request.headers.get("authorization"))
+                now, authorization = self._clock(), request.headers.get("authorization")
+                return self.manner.token_answer(self.model.token(form.params, now, authorization=authorization), now)
 
         self._pause(self.token_latency / 2)
         delivery = fault.deliver(process) if fault else Delivery(process())
@@ -267,11 +259,13 @@ class FakeProvider:
         self._pause(self.api_latency / 2)
         inner = self._anybody(path.removeprefix("/api"), query)  # first, so that a refusal of /api/slow is slow too
         if verdict != "good":
-            return self.refusal(verdict) if callable(self.refusal) else refuse(self.refusal, verdict)
+            return self.manner.refuse(self.refusal, verdict)
         if inner is not None:
             return inner
         if path.startswith("/api/forbidden"):
             return self.forbidden
+        if path.startswith("/api/limited"):
+            return self.limited
         seen = {
             "method": request.method,
             "path": path,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from .answers import Answer, json_answer
-from .model import Verdict
+from .minted import Verdict
 
 Refusal = Literal["challenge", "bare401", "403", "body"] | Callable[[Verdict], Answer]
 

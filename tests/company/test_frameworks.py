@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,7 @@ from django.test import RequestFactory
 from fastapi.testclient import TestClient
 from support.snippets import run_snippets
 
+from oauth_session import TemporarilyUnavailable
 from oauth_session.testing import FakeProvider
 
 PAGES = Path(__file__).parents[2] / "docs" / "howto"
@@ -51,7 +53,7 @@ def test_web(provider: FakeProvider, pages: Any) -> None:
 
 
 def test_celery(provider: FakeProvider, pages: Any) -> None:
-    """A task refreshes; while the token endpoint is down it is retried by Celery, and succeeds when it is back."""
+    """A task refreshes; while the token endpoint is down Celery retries it, and it succeeds when that is back."""
     page = pages("celery.rst")
     page["crm"].put("customer-42", provider.issue())
     provider.expire()
@@ -60,5 +62,9 @@ def test_celery(provider: FakeProvider, pages: Any) -> None:
     assert provider.model.refresh_calls == 1
     page["crm"].put("customer-42", {"refresh_token": provider.issue()["refresh_token"]})
     provider.fault("503")
+    result = fetch.apply(args=["customer-42"])  # at once, so the eight retries come too early
+    assert isinstance(result.result, TemporarilyUnavailable)
+    assert provider.model.refresh_calls == 1
+    time.sleep(2.0)
     assert fetch.apply(args=["customer-42"]).get()
     page["crm"].close()

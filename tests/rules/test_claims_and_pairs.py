@@ -13,13 +13,13 @@ import pytest
 
 from oauth_session import driver, policy
 from oauth_session.driver import Driver, Ledger
-from oauth_session.endpoint import Answer, Exchange
+from oauth_session.exchange import Answer, Exchange
 from oauth_session.policy import RefreshPolicy
 from oauth_session.rules import lineage, protocol
 from oauth_session.rules import record as change
-from oauth_session.rules.effects import Ask, Outcome, Post, Posted, Seen, Swap, Terms
+from oauth_session.rules.effects import Ask, Outcome, Post, Posted, Seen, Sleep, Swap, Terms
 from oauth_session.rules.protocol import Do
-from oauth_session.rules.record import Pair, Record
+from oauth_session.rules.record import Claim, Pair, Record
 from oauth_session.rules.token_request import TokenRequest
 from oauth_session.rules.token_response import read_token_response
 from oauth_session.stores import MemoryStore
@@ -139,16 +139,71 @@ def test_a_wiped_record_that_is_written_again_rests() -> None:
     assert written.record.rest_until == NOW + 6
 
 
+def doubted(record: Record) -> Record:
+    told = change.doubt(change.claim(record, "me", NOW), "me", NOW, "invalid_grant")
+    assert told is not None
+    return told
+
+
 def test_one_refusal_does_not_cost_the_pair_that_has_a_spare() -> None:
     """Law 8: a lagging replica refuses the good pair once; the spare is tried, refused, and the pair asked again."""
     good, bad = Pair("at-3", "rt-3"), Pair("at-2", "rt-2")
     record = replace(RECORD, pair=good, spare=bad)
     for pair, waits in ((bad, False), (good, True)):
-        record = change.doubt(change.claim(record, "me", NOW), "me", NOW, "invalid_grant")
+        record = doubted(record)
         assert (record.state, record.pair) == ("live", pair)
         assert (record.retry_at > NOW) is waits
-    record = change.doubt(change.claim(record, "me", NOW), "me", NOW, "invalid_grant")
+    record = doubted(record)
     assert (record.state, record.pair) == ("dead", good)
+
+
+def test_one_refusal_that_is_told_twice_confirms_nothing() -> None:
+    """Law 8: its first telling stood although the reply was lost, and another has asked meanwhile."""
+    told = change.doubt(change.claim(RECORD, "me", NOW), "me", NOW, "invalid_grant")
+    assert told is not None
+    rival = change.claim(told, "rival", NOW + 2)
+    for record in (told, rival, change.release(rival, "rival", NOW + 3, outcome="transient")):
+        assert change.doubt(record, "me", NOW + 4, "invalid_grant") is None
+    confirmed = change.doubt(rival, "rival", NOW + 3, "invalid_grant")
+    assert confirmed is not None
+    assert confirmed.state == "dead"
+    assert change.doubt(confirmed, "me", NOW + 4, "invalid_grant") is None
+
+
+def test_a_refusal_does_not_shorten_the_back_off_that_a_rival_was_given() -> None:
+    """Law 9: `Retry-After` came with a late answer while the claim was ours; a clock set back does not make it endless."""
+    mine = change.claim(RECORD, "me", NOW)
+    told = change.release(mine, "rival", NOW + 1, outcome="transient", wait=5.0)
+    doubted = change.doubt(told, "me", NOW + 2, "invalid_grant")
+    assert doubted is not None
+    assert doubted.retry_at == NOW + 6
+    far = replace(mine, retry_at=NOW + 1e9)
+    assert change.release(far, "me", NOW, outcome="transient").retry_at == NOW + policy.BACKOFF_LONGEST
+
+
+def test_of_three_successes_the_two_last_issued_are_kept() -> None:
+    """Law 7: a pair that comes last but was issued first does not take the spare's place."""
+    origin = change.claim(RECORD, "first", NOW)
+    done = origin
+    for name, date, best, spare in (("second", 8.0, "second", None), ("third", 7.0, "second", "third")):
+        kept = change.commit(done, name, origin, Pair(name, f"rt-{name}", date=NOW + date), None, NOW + 9)
+        assert kept is not None
+        assert (kept.pair.access_token, kept.spare and kept.spare.access_token) == (best, spare)
+        done = kept
+    late = change.commit(done, "first", origin, Pair("first", "rt-first", date=NOW + 1), None, NOW + 40)
+    assert late is not None
+    assert (late.pair.access_token, late.spare and late.spare.access_token) == ("second", "third")
+
+
+def test_what_a_renewal_has_seen_it_brings_back() -> None:
+    """Law 11: a newer generation that the store loses in the middle of a renewal is not forgotten with it."""
+    newer = replace(RECORD, generation=RECORD.generation + 1, pair=Pair("at-2", "rt-2"), claim=Claim("rival", NOW + 5))
+    run = protocol.renewal(Ask((RECORD.lineage, newer.generation)), replace(TERMS, known=RECORD))
+    next(run)
+    assert isinstance(run.send(Seen(newer, "r1", NOW)), Sleep)
+    swap = run.send(Seen(None, "", NOW + 1))
+    assert isinstance(swap, Swap)
+    assert (swap.record.generation, swap.record.pair.refresh_token) == (newer.generation, "rt-2")
 
 
 def test_a_machine_that_sleeps_before_the_claims_reply_has_lost_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from oauth_session import policy
 from oauth_session.rules import lineage
 from oauth_session.rules.record import Claim, Pair, Record
 
@@ -45,6 +46,23 @@ def test_what_was_lost_is_written_back(record: Record | None, known: Record) -> 
 def test_what_is_newer_stays(record: Record, known: Record | None) -> None:
     """Nothing is written over a newer generation, a logout, or a login that we know nothing of, whatever its generation."""
     assert lineage.heal(record, known, 100.0, 3.0, 1.0) is None
+
+
+@pytest.mark.parametrize("logins", [1, policy.SEEDS_REMEMBERED - 1])
+def test_an_earlier_login_is_known_again(logins: int) -> None:
+    """A login comes back over an earlier one although its record has forgotten the oldest seeds, as long as it knows that
+    one's own; over a login that it has never seen, put on top of the earlier one, it does not.
+    """
+    earlier = ELSEWHERE
+    for number in range(policy.SEEDS_REMEMBERED):
+        earlier = lineage.put(earlier, lineage.begin("g", "c", f"l{number}", Pair()), Pair("a", f"r{number}"))
+    later = earlier
+    for number in range(logins):
+        later = lineage.put(later, lineage.begin("g", "c", f"m{number}", Pair()), Pair("a", f"s{number}"))
+    assert lineage.heal(earlier, later, 100.0, 3.0, 1.0) is not None
+    strange = lineage.put(earlier, lineage.begin("g", "c", "strange", Pair()), Pair("a", "never seen"))
+    further = lineage.begin_again(later, later.lineage, Pair("a", "refreshed"))
+    assert lineage.heal(strange, further, 100.0, 3.0, 1.0) is None
 
 
 def test_a_claim_survives_healing() -> None:

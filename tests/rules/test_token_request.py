@@ -139,7 +139,7 @@ def test_no_secret_in_an_error(method: str) -> None:
             refresh_request(URL, method, "app", secret, token)
         assert "SENTINEL" not in str(caught.value)
         assert caught.value.__cause__ is None
-        assert caught.value.__suppress_context__
+        assert caught.value.__context__ is None
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import redis
 import requests
-from support import authorization
+from support import installed
 from support.authorization import ODD, PLAIN, POST, PUBLIC, AuthorizationServer, Client
 from support.servers import RedisServer, redis_binaries
 
@@ -148,9 +148,9 @@ def test_a_server_ends_with_its_parent(tmp_path: Path) -> None:
 
 def test_a_failed_installation_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A registry that cannot be reached is an error, not a skip; the next run begins again."""
-    monkeypatch.setattr(authorization, "CACHE", tmp_path)
+    monkeypatch.setattr(installed, "CACHE", tmp_path)
     broken = [[sys.executable, "-c", "import sys; sys.exit('no route to the registry')"]]
     with pytest.raises(RuntimeError, match="no route to the registry"):
-        authorization._install("thing", lambda home: broken)
+        installed.install("thing", lambda home: broken)
     assert not (tmp_path / "thing" / "installed").exists()
-    assert (authorization._install("thing", lambda home: []) / "installed").exists()
+    assert (installed.install("thing", lambda home: []) / "installed").exists()

@@ -67,17 +67,18 @@ class Laws:
         exchange = flight.exchange if flight else None
         answer = exchange.answer if exchange else None
         own = isinstance(answer, Granted) and answer.access_token == new.pair.access_token
+        own = own and exchange is not None and not exchange.committed
         known = new.pair.access_token in self.stored and not own
         if new.pair.access_token:
             self.stored.add(new.pair.access_token)
         claim, before = new.claim, old.claim if old else None
         if claim and (before is None or claim.by != before.by):
             self.claims[new.pair.refresh_token or ""] += 1
-            if (
-                new.attempt
-                and new.attempt.number > 1
-                and world.faults == world.facts["resent"] + world.facts["reply_lost"]
-            ):
+            lost = world.facts[
+                "reply_lost"
+            ]  # with two, that of a claim and that of the look that asks what became of it
+            calm = lost < 2 and world.faults == world.facts["resent"] + lost
+            if calm and new.attempt and new.attempt.number > 1:
                 raise Violation("I11", "a second attempt, although nothing happened to the first")
         if old is None or client.name[0] == "Z":
             self.resting = (0.0, 0.0)
@@ -100,8 +101,10 @@ class Laws:
             raise Violation("I4", f"generation {old.generation} -> {new.generation}")
         if new.generation != old.generation:
             self._grew(world, old, new)
-            if known and new.lineage == old.lineage:
-                self._brought(world, client, new)
+            if known:
+                self.unmoved = 0.0  # that was no refresh
+                if new.lineage == old.lineage:
+                    self._brought(world, client, new)
         if exchange is not None and exchange.finished and flight is not None and exchange.ask is flight.ask:
             self._told(world, exchange, old, new)
         if new.state == "dead" and old.state != "dead":
@@ -125,6 +128,10 @@ class Laws:
         if before is not None and (record.lineage != before.lineage or over):
             self.over.add((client.name, before.lineage))
         self.over.discard((client.name, record.lineage if record.state == "live" else ""))
+
+    def crashed(self, client: Process) -> None:
+        """The process that comes after it knows nothing."""
+        self.over = {(name, lineage) for name, lineage in self.over if name != client.name}
 
     def _brought(self, world: World, client: Process, record: Record) -> None:
         """A record came from a process's memory, or from a seed."""

@@ -219,10 +219,6 @@ def never_behind(record: Record, known: Record) -> bool:
     return False
 
 
-def forgets_a_logout(record: Record, known: Record) -> bool:
-    return known.state == "live" and behind(record, known)
-
-
 def heals_a_logout(record: Record, known: Record) -> bool:
     return record.state == "logged_out" and record.lineage == known.lineage and known.state == "live"
 
@@ -261,11 +257,6 @@ def shortens_the_back_off(record: Record, by: str, now: float, *, wait: float = 
 
 def keeps_the_attempts(record: Record, *given: Any) -> Record:
     return replace(done := committed(record, *given), attempt=record.attempt if done.claim else None)
-
-
-def gives_the_pair_up_for_the_spare(record: Record, by: str, now: float, error: str) -> Record:
-    done = doubt(record, by, now, error)
-    return replace(done, spare=None, doubts=0) if record.spare else done
 
 
 def forgets_who_asked(seen: Seen, ask: Ask, terms: Terms) -> Any:
@@ -315,14 +306,6 @@ _ALL = (
         8, "blames-winner", "a refusal of the old pair is held against the new", protocol, "_failure", blames_the_winner
     ),
     Mutant(8, "empty-tombstone", "a tombstone without its pair", change, "doubt", empty_tombstone),
-    Mutant(
-        8,
-        "dropped-pair",
-        "one refusal costs the pair, if it has a spare",
-        change,
-        "doubt",
-        gives_the_pair_up_for_the_spare,
-    ),
     Mutant(8, "late-spare", "a late success leaves a dead grant dead", change, "commit", leaves_the_dead),
     Mutant(9, "shorter-back-off", "a loser shortens a rival's back-off", change, "release", shortens_the_back_off),
     Mutant(9, "unshared-failure", "a failure is not shared", change, "release", keeps_it_to_itself),
@@ -346,7 +329,6 @@ _ALL = (
     Mutant(11, "heals-logout", "brought back over a logout", lineage, "behind", heals_a_logout),
     Mutant(11, "heals-login", "brought back over another login", lineage, "behind", heals_another_lineage),
     Mutant(11, "heals-older", "brought back although the store has newer", lineage, "behind", heals_with_older),
-    Mutant(11, "forgets-logout", "a lost logout is not brought back", lineage, "behind", forgets_a_logout),
     Mutant(11, "no-rest", "what was brought back does not rest", lineage, "heal", heals_without_rest),
     Mutant(11, "no-rest-for-seeds", "a seed does not rest", lineage, "begin", begins_without_rest),
     Mutant(
@@ -390,7 +372,7 @@ def at_work(name: str) -> Iterator[None]:
         yield
 
 
-def table(most: int = 20_000) -> Iterator[tuple[Mutant, int | None, str]]:
+def table(most: int = 100_000) -> Iterator[tuple[Mutant, int | None, str]]:
     """Each mutant, the first seed that catches it (None: none does), and the invariant that it breaks."""
     for mutant in _ALL:
         with at_work(mutant.name):

@@ -99,14 +99,16 @@ class Process:
         if world.now < store.away_until or world.now < self.parted_until:
             yield world.now + 0.05
             raise self._failed(what, "away")
-        done = act()
+        done, looked_at = act(), self.looked_at
         seen = self.look()
         world.log(self.name, what, "done" if done else "somebody was faster")
         match self.suffer(after):
             case "resent":
                 world.log(self.name, "reply lost, sent again")
+                self.looked_at = looked_at  # it has not seen what it got
                 return (yield from self._command(what, act, ()))
             case "reply_lost":
+                self.looked_at = looked_at
                 raise self._failed(what, "the reply is lost")
             case "forgot":
                 dropped = store.record

@@ -174,6 +174,7 @@ class World:
         for task in [t for t in self.tasks if t.owner is client]:
             self.tasks.remove(task)
         client.crashed()
+        self.laws.crashed(client)
         raise Crashed
 
     def name(self, whose: str = "") -> str:

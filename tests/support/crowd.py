@@ -11,7 +11,9 @@ from typing import Any
 
 import requests
 
-from oauth_session import OAuthSession
+from oauth_session import OAuthSession, StoreError
+from oauth_session.stores.sqlite import SQLiteStore
+from oauth_session.stores.values import GrantKey
 from oauth_session.testing import FakeProvider
 
 PATIENCE = 60.0  # seconds
@@ -101,3 +103,17 @@ def steps(settings: dict[str, Any], threads: int) -> list[int]:
     for thread in crowd:
         thread.join()
     return statuses
+
+
+def make_files(settings: dict[str, Any], folder: str, together: Any) -> list[str]:
+    """Make one SQLite file after the other, each at the same moment as the others do: what went wrong."""
+    troubles = []
+    for number in range(40):
+        store = SQLiteStore(f"{folder}/{number}.db")
+        together.wait(PATIENCE)
+        try:
+            store.swap(GrantKey("d", "g"), "", "r", "{}")
+        except StoreError as error:
+            troubles.append(str(error))
+        store.close()
+    return troubles

@@ -14,7 +14,7 @@ from typing import Any
 
 from oauth_session import OAuthSession, OAuthSessionError
 from oauth_session.driver import Driver
-from oauth_session.endpoint import Exchange
+from oauth_session.exchange import Exchange
 from oauth_session.rules.effects import Load, Post, Swap
 from oauth_session.stores.sqlite import SQLiteStore
 
@@ -32,7 +32,7 @@ def stop() -> None:
 
 
 def main(point: str, settings: dict[str, Any]) -> None:
-    perform, run, gate, swap = Driver._perform, Exchange.run, Exchange._pass, SQLiteStore.swap
+    perform, run, gate, swap = Driver._perform, Exchange.run, Exchange.at_the_gate, SQLiteStore.swap
 
     def swapping(self: SQLiteStore, *args: Any) -> Any:
         with writing_to_the_store:
@@ -68,7 +68,7 @@ def main(point: str, settings: dict[str, Any]) -> None:
         run(self)
 
     SQLiteStore.swap = swapping  # type: ignore[method-assign]
-    Driver._perform, Exchange.run, Exchange._pass = at, sent, writing  # type: ignore[method-assign]
+    Driver._perform, Exchange.run, Exchange.at_the_gate = at, sent, writing  # type: ignore[method-assign]
     session = OAuthSession(**settings)
     try:
         print(session.get("me").status_code, flush=True)

@@ -6,12 +6,14 @@ import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +76,8 @@ class Lane:
         self._settings, self._expire, self._moment, self._alive = settings, expire, moment, alive
         self._random = random.Random(seed)
         self._session = OAuthSession(**settings)
+        store = str(settings["store"])
+        self._file = store.removeprefix("sqlite:///") if store.startswith("sqlite:") else None
         self._count, self._workers = workers, [Worker(settings) for _ in range(workers)]
         self.ends: Counter[str] = Counter()
         self.shots: Counter[str] = Counter()
@@ -101,7 +105,7 @@ class Lane:
             for victim in victims:
                 victim.signal(signal.SIGSTOP)
             thawing = time.monotonic() + LEASE + 1.0
-            self._call(PATIENCE)
+            self._call_or_locked()
             time.sleep(max(0.0, thawing - time.monotonic()))
             for victim in victims:
                 victim.signal(signal.SIGCONT)
@@ -122,6 +126,19 @@ class Lane:
         while any(worker.said["200"] <= count for worker, count in zip(self._workers, before, strict=True)):
             assert time.monotonic() < end, [worker.said for worker in self._workers]
             time.sleep(0.02)
+
+    def _call_or_locked(self) -> None:
+        """As `_call`; who was frozen in the middle of a write to SQLite keeps everybody else from writing."""
+        try:
+            self._call(PATIENCE if self._file is None else 2 * LEASE)
+        except AssertionError:
+            if self._file is None:
+                raise
+            file = sqlite3.connect(self._file, timeout=0, isolation_level=None)
+            with closing(file), suppress(sqlite3.OperationalError):
+                file.execute("BEGIN IMMEDIATE")
+                raise
+            self.shots["locked"] += 1
 
     def _call(self, patience: float) -> None:
         """Until a 200; what a store that a frozen process keeps locked says meanwhile is no answer."""

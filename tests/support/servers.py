@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import ctypes
 import os
+import random
 import shutil
 import signal
 import socket
@@ -18,10 +19,26 @@ from .installed import install_from_pypi
 
 
 def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
+    """A port that nobody has; below those that the system gives to clients, of which there are many just now.
+
+    It is ours to the end of this process, also while its server is down: its number in UDP, which nobody uses, stays bound.
+    The one 10000 higher is free, too: there a cluster's nodes listen to each other.
+    """
+    while True:
+        port, mark = random.SystemRandom().randint(12000, 22000), socket.socket(type=socket.SOCK_DGRAM)
+        try:
+            mark.bind(("127.0.0.1", port))
+            for number in (port, port + 10000):
+                with socket.socket() as tried:
+                    tried.bind(("127.0.0.1", number))
+        except OSError:
+            mark.close()
+            continue
+        _ours.append(mark)
         return port
+
+
+_ours: list[socket.socket] = []
 
 
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None  # loaded here: after fork only what is ready may run

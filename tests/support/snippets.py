@@ -24,7 +24,7 @@ def run_snippets(page: Path, provider: FakeProvider, redis_url: str) -> dict[str
     }
     blocks = re.findall(r"\.\. code-block:: python\n\n((?:    .*\n|\n)+)", page.read_text())
     assert blocks, page
-    namespace: dict[str, Any] = {}
+    namespace: dict[str, Any] = {"__name__": "__main__"}
     for block in blocks:
         text = "\n".join(line[4:] for line in block.splitlines())
         for old, new in puts.items():

@@ -1,4 +1,4 @@
-"""A Django site with django-oauth-toolkit: rotation with reuse protection, an API, and a way to log in without a form."""
+"""A Django site with django-oauth-toolkit: rotation with reuse protection, an API, its own forms, and a login without any."""
 
 from __future__ import annotations
 
@@ -12,12 +12,41 @@ from datetime import timedelta
 import django
 from django.conf import settings
 
+URL = f"http://127.0.0.1:{sys.argv[1]}"
+LOGIN = """<form method="post" action="{{ request.get_full_path }}">{% csrf_token %}{{ form }}<button>Sign in</button></form>"""
+
 settings.configure(
     SECRET_KEY="only for tests",
     ALLOWED_HOSTS=["127.0.0.1"],
     ROOT_URLCONF=__name__,
     USE_TZ=True,
-    INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "oauth2_provider"],
+    LOGIN_URL="/login",
+    STATIC_URL="/static/",
+    SESSION_ENGINE="django.contrib.sessions.backends.signed_cookies",
+    PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],
+    INSTALLED_APPS=[
+        "django.contrib.auth",
+        "django.contrib.contenttypes",
+        "django.contrib.staticfiles",
+        "oauth2_provider",
+    ],
+    MIDDLEWARE=[
+        "django.contrib.sessions.middleware.SessionMiddleware",
+        "django.middleware.csrf.CsrfViewMiddleware",
+        "django.contrib.auth.middleware.AuthenticationMiddleware",
+    ],
+    TEMPLATES=[
+        {
+            "BACKEND": "django.template.backends.django.DjangoTemplates",
+            "OPTIONS": {
+                "context_processors": ["django.template.context_processors.request"],
+                "loaders": [
+                    ("django.template.loaders.locmem.Loader", {"login.html": LOGIN}),
+                    "django.template.loaders.app_directories.Loader",
+                ],
+            },
+        }
+    ],
     DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
     DATABASES={
         "default": {
@@ -32,18 +61,24 @@ settings.configure(
         "REFRESH_TOKEN_GRACE_PERIOD_SECONDS": int(os.environ["GRACE"]),
         "ACCESS_TOKEN_EXPIRE_SECONDS": int(os.environ["LIFETIME"]),
         "SCOPES": {"read": "Read"},
+        "COMPLIANT_BCP_RFC9700_AUTHZ_RESPONSE_ISS": True,
+        "OAUTH_DEVICE_VERIFICATION_URI": URL + "/o/device/",
+        "OAUTH_DEVICE_VERIFICATION_URI_COMPLETE": lambda user_code: f"{URL}/o/device/?user_code={user_code}",
+        "DEVICE_FLOW_INTERVAL": 1,
     },
     LOGGING_CONFIG=None,
 )
 django.setup()
 
 from django.contrib.auth.models import User  # noqa: E402
+from django.contrib.auth.views import LoginView  # noqa: E402
 from django.http import HttpRequest, JsonResponse  # noqa: E402
 from django.urls import include, path  # noqa: E402
 from django.utils import timezone  # noqa: E402
 from django.views.decorators.csrf import csrf_exempt  # noqa: E402
 from oauth2_provider.decorators import protected_resource  # noqa: E402
 from oauth2_provider.models import AccessToken, Application, RefreshToken  # noqa: E402
+from oauth2_provider.urls import metadata_urlpatterns  # noqa: E402
 
 
 def login(request: HttpRequest) -> JsonResponse:
@@ -88,21 +123,24 @@ urlpatterns = [
     path("test/alive", alive),
     path("api/<str:name>", api),
     path("challenging/<str:name>", challenging),
+    path("login", LoginView.as_view(template_name="login.html")),
     path("o/", include("oauth2_provider.urls", namespace="oauth2_provider")),
+    path("", include((metadata_urlpatterns, "root"))),
 ]
 
 if __name__ == "__main__":
     from django.core.management import call_command
 
     call_command("migrate", verbosity=0)
+    User.objects.create_user("user", password="any")
     for client in json.loads(os.environ["CLIENTS"]):
         Application.objects.get_or_create(
             client_id=client["client_id"],
             defaults={
-                "client_secret": client["client_secret"],
+                "client_secret": client.get("client_secret", ""),
                 "hash_client_secret": False,
-                "client_type": Application.CLIENT_CONFIDENTIAL,
-                "authorization_grant_type": Application.GRANT_AUTHORIZATION_CODE,
+                "client_type": "confidential" if "client_secret" in client else "public",
+                "authorization_grant_type": client.get("grant", Application.GRANT_AUTHORIZATION_CODE),
                 "redirect_uris": "http://127.0.0.1/callback",
             },
         )

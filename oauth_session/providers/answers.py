@@ -1,84 +1,23 @@
-"""How one provider wants to be asked for a token, and how it answers; without I/O."""
+"""How one provider's token endpoint answers; without I/O."""
 
 from __future__ import annotations
 
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
 
 from requests.structures import CaseInsensitiveDict
 
-from ..errors import ConfigurationError
 from ..rules.rule import Looked, Rule
-from ..rules.token_request import TokenRequest, authenticate
 from ..rules.token_response import DenialKind, Denied, Granted, http_date, parse_json, read_token_response
 from ..tokens import Token
 from .profile import Profile, Shape
 
 _log = logging.getLogger("oauth_session")
-
-
-def token_request(
-    profile: Profile,
-    method: str,
-    client_id: str,
-    client_secret: str | None,
-    grant: Mapping[str, str | None],
-    old: Token | None,
-) -> TokenRequest:
-    """The request for this grant (``grant_type`` and so on) as the provider wants it.
-
-    Args:
-        old: the token that is renewed, for `build_refresh`.
-
-    Raises:
-        ConfigurationError: the parameters and the URL do not go together.
-    """
-    url = profile.refresh_url or profile.token_url
-    headers, credentials = authenticate(method, client_id, client_secret)
-    names = profile.param_names
-    params = {names.get(name, name): text for name, text in {**grant, **credentials}.items()}
-    params = {name: text for name, text in {**params, **profile.refresh_params}.items() if name and text}
-    headers |= {"Accept": "application/json", **profile.refresh_headers}
-    if "#" in url:
-        raise ConfigurationError("the token endpoint's URL must have no fragment (RFC 6749 section 3.2)")
-    for name, _ in parse_qsl(url.partition("?")[2], keep_blank_values=True):
-        if name in params:
-            raise ConfigurationError(f"the token endpoint's URL already has {name}; it must not be sent twice")
-    secrets = [client_secret, grant.get("refresh_token"), headers.get("Authorization", "").removeprefix("Basic ")]
-    body = b""
-    try:
-        if profile.request_format == "query":
-            url += ("&" if "?" in url else "?") + urlencode(params)
-        elif profile.request_format == "json":
-            body = json.dumps(params).encode()
-            headers["Content-Type"] = "application/json"
-        else:
-            body = urlencode(params).encode()
-            headers["Content-Type"] = "application/x-www-form-urlencoded"
-    except UnicodeEncodeError:
-        raise ConfigurationError("a parameter of the token request is no text that UTF-8 can carry") from None
-    reader = Reader(profile)
-    request = TokenRequest(
-        url,
-        headers,
-        body,
-        tuple(secret for secret in secrets if secret),
-        method=profile.request_method,
-        read=reader.read,
-        follow=reader.follow if profile.after_refresh is not None else None,
-    )
-    if profile.build_refresh is not None:
-        built = profile.build_refresh(request, old)
-        if not isinstance(built, TokenRequest):
-            raise ConfigurationError("build_refresh must return the TokenRequest to send")
-        request = replace(built, read=request.read, follow=request.follow)
-    return request
 
 
 class Reader:
@@ -89,7 +28,7 @@ class Reader:
         self._followed: Granted | Denied | None = None
 
     def read(
-        self, status: int, headers: Mapping[str, str], body: bytes, secrets: tuple[str, ...] = ()
+        self, status: int, headers: Mapping[str, str], body: bytes, secrets: Sequence[str] = ()
     ) -> Granted | Denied:
         """As `read_token_response`, by the profile; never fails."""
         found = self._read(status, headers, body, secrets)
@@ -126,7 +65,7 @@ class Reader:
             _log.exception("%s: after_refresh raised", self._profile.name)
             self._followed = _failed(f"after_refresh raised {type(error).__name__}", granted)
 
-    def _read(self, status: int, headers: Mapping[str, str], body: bytes, secrets: tuple[str, ...]) -> Granted | Denied:
+    def _read(self, status: int, headers: Mapping[str, str], body: bytes, secrets: Sequence[str]) -> Granted | Denied:
         profile = self._profile
         if profile.parse_refresh is not None:
             try:

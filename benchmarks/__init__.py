@@ -1,0 +1,1 @@
+"""Side by side with the peers, on one machine, in one run: `tox -e bench`."""

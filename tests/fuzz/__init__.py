@@ -1,0 +1,1 @@
+"""Foreign bytes, found by coverage: `tox -e fuzz`."""
