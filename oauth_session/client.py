@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import requests
 from urllib3.util import Retry
@@ -33,6 +32,9 @@ from .session import OAuthSession, Timeout
 from .source import TokenSource
 from .stores import open_store
 from .tokens import Token
+
+if TYPE_CHECKING:
+    from .providers import Named
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ class OAuthClient(Logins):
         self,
         *,
         token_url: str | None = None,
-        provider: str | PathLike[str] | Mapping[str, Any] | None = None,
+        provider: Named | None = None,
         provider_params: Mapping[str, str] | None = None,
         issuer: str | None = None,
         client_id: str | None = None,

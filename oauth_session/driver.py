@@ -182,12 +182,13 @@ class _Lease:
     def renew(self, seen: Seen, asked: tuple[float, float]) -> None:
         claim = seen.record.claim if seen.record else None
         left = claim.until - seen.now if claim else 0.0
-        self._now, self._at = seen.now, asked[0]
+        self._now, self._at, self._wall_at = seen.now, *asked
         self._end, self._wall_end = asked[0] + left, asked[1] + left
 
     def now(self) -> float:
-        """The store's clock, carried on."""
-        return self._now + time.monotonic() - self._at
+        """The store's clock, carried on. A suspension counts, as far as the claim can outlast one."""
+        ticked, wall = time.monotonic() - self._at, time.time() - self._wall_at
+        return self._now + ticked + min(max(0.0, wall - ticked), policy.LEASE_MOST)
 
     def covers(self, record: Record) -> bool:
         """Whether it is for this generation: a late commit leaves our claim, but what we would present is spent."""

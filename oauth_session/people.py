@@ -147,5 +147,7 @@ class Logins:
         source.end("revoked")
 
     def _keep(self, grant_id: str, token: Mapping[str, Any]) -> Token:
-        self.put(grant_id, token)
-        return self._source(grant_id).token().token
+        """A login's token response, which was read already."""
+        source, read = self._source(grant_id), self._registration.pair
+        source.put(lambda now: read(token, now, just_issued=True, raw=False))
+        return source.token().token

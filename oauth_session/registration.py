@@ -128,11 +128,18 @@ class Registration:
         """The client's secret, fetched now."""
         return reveal(self.client_secret, "client_secret")
 
-    def pair(self, value: Token | Mapping[str, Any], now: float, *, just_issued: bool = False) -> Pair:
-        """A token from outside as a pair; see `pair_of`."""
+    def pair(
+        self, value: Token | Mapping[str, Any], now: float, *, just_issued: bool = False, raw: bool = True
+    ) -> Pair:
+        """A token from outside as a pair; see `pair_of`.
+
+        Args:
+            raw: a mapping is as the provider sent it.
+        """
         if self.provider is None:
             return pair_of(value, now, just_issued=just_issued)
-        return self.provider.renewable(pair_of(self.provider.flat(value), now, just_issued=just_issued))
+        value = self.provider.flat(value) if raw else value
+        return self.provider.renewable(pair_of(value, now, just_issued=just_issued))
 
     def guard(self, base_url: str | None, origins: Sequence[str] | str | None) -> Guard:
         """Where the tokens may go."""

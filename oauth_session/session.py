@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import requests
 from requests import PreparedRequest, Request, Response
@@ -29,6 +28,9 @@ from .rules.grants import GrantForm
 from .rules.origins import origin_of
 from .rules.token_request import ClientAuth
 from .seeds import Seed
+
+if TYPE_CHECKING:
+    from .providers import Named
 
 Timeout = float | tuple[float | None, float | None] | None
 RequestHook = Callable[[PreparedRequest], PreparedRequest | None]
@@ -107,7 +109,7 @@ class OAuthSession(requests.Session):
         *,
         base_url: str | None = None,
         token_url: str | None = None,
-        provider: str | PathLike[str] | Mapping[str, Any] | None = None,
+        provider: Named | None = None,
         provider_params: Mapping[str, str] | None = None,
         issuer: str | None = None,
         client_id: str | None = None,

@@ -45,6 +45,7 @@ RANKS = {
     "providers.answers": 1.4,
     "providers.schema": 1.4,
     "providers.provider": 1.45,
+    "providers.words": 1.5,
     "providers": 1.5,
     # the world
     "forks": 1.9,
@@ -97,6 +98,7 @@ RANKS = {
     "testing.manner": 5.2,
     "testing.provider": 5.3,
     "testing.plugin": 5.4,
+    "testing.trial": 5.4,
     "testing": 5.4,
     "cli.settings": 6.8,
     "cli.shared": 6.9,
@@ -104,6 +106,7 @@ RANKS = {
     "cli.request": 7.0,
     "cli.demo": 7.0,
     "cli.keys": 7.0,
+    "cli.providers": 7.0,
     "cli.demo_worker": 6.9,
     "cli.demo_report": 6.9,
     "cli": 7.1,

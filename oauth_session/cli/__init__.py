@@ -16,12 +16,13 @@ def main() -> None:
     from . import grants
     from .demo import demo
     from .keys import keys
+    from .providers import providers
     from .request import request
 
     people = [grants.login, grants.token, request, grants.status, grants.refresh, grants.revoke, grants.logout]
     group = click.Group(
         "oauth-session",
-        [demo, *people, keys],
+        [demo, *people, providers, keys],
         help="A requests.Session that stays logged in; `demo` shows what that means.",
     )
     click.version_option(package_name="oauth-session")(group)(prog_name="oauth-session")

@@ -26,9 +26,10 @@ base_url = "https://api.example.com/v1/"  # the token goes to this host, and to 
 _SECRETS = ("client_secret", "private_key", "keys")
 _TEXTS = (
     *("issuer", "token_url", "client_id", "client_auth", "scope", "audience", "base_url", "grant_type", "rotation"),
-    *("key_id", "algorithm", "cert", "cert_key", "store"),
+    *("key_id", "algorithm", "cert", "cert_key", "store", "provider"),
 )
 _OTHERS = {
+    "provider_params": dict,
     "resource": str | list,
     "origins": str | list,
     "metadata": dict,
@@ -112,7 +113,7 @@ def client_of(table: Mapping[str, Any], store: str | None) -> OAuthClient:
     if "margin" in given:
         given["refresh"] = RefreshPolicy(margin=given.pop("margin"))
     given["store"] = store or given.get("store") or default_store()
-    if not given.get("base_url") and not given.get("origins"):
+    if not given.get("base_url") and not given.get("origins") and not given.get("provider"):
         given["origins"] = "*"  # on the command line the person names each URL
     return OAuthClient(**given)
 
@@ -132,5 +133,7 @@ def _check(where: str, table: Mapping[str, Any]) -> None:
             raise ConfigurationError(f"{where}: there is no setting {name!r}; there are: {known}")
         elif not isinstance(value, _OTHERS[name]):
             raise ConfigurationError(f"{where}: {name} is of the wrong kind")
-    if not table.get("client_id") or not (table.get("issuer") or table.get("token_url") or table.get("metadata")):
-        raise ConfigurationError(f"{where} needs client_id, and issuer or token_url:\n\n{EXAMPLE}")
+    if not table.get("client_id") or not any(
+        table.get(name) for name in ("issuer", "token_url", "metadata", "provider")
+    ):
+        raise ConfigurationError(f"{where} needs client_id, and issuer, token_url or provider:\n\n{EXAMPLE}")

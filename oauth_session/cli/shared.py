@@ -69,19 +69,19 @@ def with_service(command: Callable[..., Any]) -> Callable[..., Any]:
             with_name = f" -s {name}" if service else ""
             chosen = Chosen(name, table, client_of(table, store), grant)
         except requests.RequestException as error:
-            raise _Failed(str(error), 2) from None
+            raise Failed(str(error), 2) from None
         try:
             return command(chosen, **more)
         except requests.RequestException as error:
             with_grant = f" -g {grant}" if grant != "default" else ""
-            raise _Failed(
+            raise Failed(
                 _words(error, with_name, with_grant), 2 if isinstance(error, ConfigurationError) else 1
             ) from None
 
     return run
 
 
-class _Failed(click.ClickException):
+class Failed(click.ClickException):
     """Printed to standard error, with the exit code."""
 
     def __init__(self, message: str, code: int) -> None:

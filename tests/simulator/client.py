@@ -313,7 +313,7 @@ class Client(Process):
         world = self.world
         lease = driver._Lease(seen, flight.asked)
         exchange = flight.exchange = Exchange(world, self, flight.ask, seen, lease)
-        end = world.now + world.rules.token_timeout
+        end = world.now + world.rules.patience
         while not exchange.finished:
             yield from exchange.wait(min(world.now + policy.HEARTBEAT, end))
             if exchange.finished:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 from oauth_session.rules import lineage
@@ -149,7 +150,10 @@ def setting_of(seed: int) -> tuple[Setting, Dice]:
         push=dice.random() < 0.5,
         logins=logins,
     )
-    return setting, Dice(seed, faults=dice.choice((0, 1, 1, 2, 2, 3, 4)))
+    faults = dice.choice((0, 1, 1, 2, 2, 3, 4))
+    known = dice.choice((3600.0, 3600.0, 40.0, 12.0)) if setting.reuse_grace else 0.0  # the true one is longer
+    setting = replace(setting, rotation=dice.choice(("maybe", "always")), reuse_grace=known)
+    return setting, Dice(seed, faults=faults)
 
 
 GRACES: tuple[Grace, ...] = ("none", "none", "same_pair", "new_pair", "newest_only", "until_used")

@@ -89,8 +89,8 @@ def leaves_the_dead(record: Record, *rest: Any) -> Record | None:
     return replace(record, spare=done.pair) if done and record.state == "dead" else done
 
 
-def notes_no_attempt(record: Record, by: str, now: float) -> Record:
-    return replace(claim(record, by, now), attempt=None)
+def notes_no_attempt(record: Record, by: str, now: float, lease: float) -> Record:
+    return replace(claim(record, by, now, lease), attempt=None)
 
 
 def never_again(record: Record, now: float, ask: Ask, terms: Terms) -> bool:
@@ -246,7 +246,7 @@ def begins_without_rest(grant: str, client: str, name: str, pair: Pair, rest_unt
 
 
 def takes_a_long_claim_for_none(record: Record, now: float, ask: Ask, terms: Terms) -> Decision:
-    if record.claim and record.claim.until > now + policy.LEASE:
+    if record.claim and record.claim.until > now + record.claim.lease:
         record = replace(record, claim=None)
     return decide(record, now, ask, terms)
 
@@ -276,8 +276,10 @@ def a_lapsed_claim_is_free(record: Record, now: float, ask: Ask, terms: Terms) -
     return decide(record, now, ask, replace(terms, rest=0.0))
 
 
-def takes_a_lost_claim_for_none(seen: Seen, record: Record, me: str) -> Generator[Effect, Any, tuple[bool, Seen]]:
-    answer: tuple[bool, Seen] = yield Swap(seen.revision, change.claim(record, me, seen.now))
+def takes_a_lost_claim_for_none(
+    seen: Seen, record: Record, me: str, lease: float
+) -> Generator[Effect, Any, tuple[bool, Seen]]:
+    answer: tuple[bool, Seen] = yield Swap(seen.revision, change.claim(record, me, seen.now, lease))
     return answer
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from oauth_session import policy
 from oauth_session.policy import RefreshPolicy
@@ -87,6 +87,7 @@ class Setting:
         logins: ("put" | "logout", when).
         warm: the clients have the first token in memory.
         dated: the token responses say when they were made.
+        rotation: what the clients know of it; with `reuse_grace` it decides how long their claims last.
         push: the store tells the processes of commits.
         access_dies: an access token dies when the refresh token that came with it is used.
         fixed_end: no refresh moves the expiry.
@@ -96,6 +97,7 @@ class Setting:
     clients: int = 2
     grace: Grace = "none"
     reuse_grace: float = 0.0
+    rotation: Literal["maybe", "always"] = "maybe"
     start: str = "stored"
     ends: tuple[float, ...] = (1.0,)
     outage: tuple[float, float] = (0.0, 0.0)
@@ -115,7 +117,9 @@ class World:
         self.setting, self.chooser, self.laws = setting, chooser, laws
         self.now = START
         self.store = ModelStore()
-        self.rules = RefreshPolicy(reuse_grace=setting.reuse_grace)
+        self.rules = RefreshPolicy(
+            rotation=setting.rotation, reuse_grace=setting.reuse_grace, token_timeout=policy.TOKEN_TIMEOUT
+        )
         self.model = ProviderModel(
             client_secret=None,
             grace=setting.grace,

@@ -1,0 +1,106 @@
+"""`providers`: what is known of them, and whether a profile of one's own holds."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from ..errors import ConfigurationError
+from ..providers import load_profile, names
+from ..providers.profile import Profile
+from ..providers.words import expiry_words, facts, said
+from .shared import Failed, out
+
+
+class _Names(click.Group):
+    """Each provider's name is a command that shows it."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """`check`, or else the one that shows this provider."""
+        found = super().get_command(ctx, cmd_name)
+        if found is not None or not (cmd_name in names() or cmd_name.endswith(".toml")):
+            return found
+        return click.Command(cmd_name, callback=lambda: _show(_loaded(cmd_name)), help="Show what is known of it.")
+
+
+@click.group(cls=_Names, invoke_without_command=True, subcommand_metavar="[NAME | check FILE]")
+@click.pass_context
+def providers(context: click.Context) -> None:
+    """List the providers that are known; NAME shows one, `check FILE` tries a profile of your own."""
+    if context.invoked_subcommand is None:
+        _list()
+
+
+@providers.command()
+@click.argument("file")
+def check(file: str) -> None:
+    """Validate a profile, and run a client with it against a provider that behaves as it says."""
+    profile = _loaded(file)
+    from ..testing.trial import trial
+
+    logging.getLogger("oauth_session").setLevel(logging.CRITICAL)  # what is tried on purpose is no news
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for heading in ("", "tried", "with", "says"):
+        table.add_column(heading, overflow="fold", ratio=2 if heading in ("with", "says") else None)
+    bad = 0
+    for step in trial(profile):
+        bad += bool(step.wrong)
+        mark = Text("wrong", style="bold red") if step.wrong else Text("ok", style="green")
+        table.add_row(mark, step.name, Text(step.answer, style="dim"), Text(step.wrong))
+    out.print(table)
+    if not any(example.of == "expired" for example in profile.examples):
+        out.print(
+            "It has no example of a refusal of an expired token: add one from a real answer, so that it is tried."
+        )
+    if bad:
+        raise Failed(f"{bad} of what the profile says does not hold", 1)
+    out.print(f"{profile.file} holds.")
+
+
+def _loaded(name: str) -> Profile:
+    try:
+        return load_profile(name if name in names() else Path(name))
+    except ConfigurationError as error:
+        raise Failed(str(error), 2) from None
+
+
+def _list() -> None:
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for heading in ("name", "provider", "refresh token", "grace", "expired token"):
+        table.add_column(heading, overflow="fold", no_wrap=heading == "name")
+    for name in names():
+        profile = load_profile(name)
+        grace = said("reuse_grace", profile.reuse_grace) if profile.reuse_grace else ""
+        row = (profile.title, said("rotation", profile.rotation), grace, expiry_words(profile))
+        table.add_row(Text(name, style="bold"), *map(Text, row))
+    out.print(table)
+
+
+def _show(profile: Profile) -> None:
+    out.print(
+        Text(profile.title or profile.name, style="bold"), Text(f"last checked {profile.last_checked}", style="dim")
+    )
+    for note in profile.notes:
+        out.print(Text(f"* {note}"))
+    if profile.params:
+        out.print()
+        for param in profile.params.values():
+            choices = f" (one of {', '.join(param.choices)})" if param.choices else ""
+            default = f", {param.default} unless given" if param.default else ""
+            out.print(Text(f"provider_params: {param.name}{choices}{default}  {param.about}"))
+    out.print()
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold", ratio=3)
+    table.add_column(overflow="fold", ratio=2)
+    for fact in facts(profile):
+        style = "" if fact.verified else "dim"
+        source = fact.source if fact.verified else f"unverified, not applied: {fact.source}"
+        table.add_row(Text(fact.label, style="bold"), Text(fact.says, style=style), Text(source, style="dim"))
+    out.print(table)
+    out.print()
+    out.print(Text(f"Taken for an expired token: {expiry_words(profile)}."))
