@@ -43,15 +43,13 @@ def check(file: str) -> None:
     from ..testing.trial import trial
 
     logging.getLogger("oauth_session").setLevel(logging.CRITICAL)  # what is tried on purpose is no news
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in ("", "tried", "with", "says"):
-        table.add_column(heading, overflow="fold", ratio=2 if heading in ("with", "says") else None)
     bad = 0
     for step in trial(profile):
         bad += bool(step.wrong)
-        mark = Text("wrong", style="bold red") if step.wrong else Text("ok", style="green")
-        table.add_row(mark, step.name, Text(step.answer, style="dim"), Text(step.wrong))
-    out.print(table)
+        mark = ("wrong  ", "bold red") if step.wrong else ("ok     ", "green")
+        out.print(Text.assemble(mark, f"{step.name:<28}", (step.answer, "dim")), no_wrap=True, overflow="ellipsis")
+        if step.wrong:
+            out.print(Text(f"       {step.wrong}"))
     if not any(example.of == "expired" for example in profile.examples):
         out.print(
             "It has no example of a refusal of an expired token: add one from a real answer, so that it is tried."

@@ -124,6 +124,8 @@ class Profiled(Manner):
         except ValueError:
             return Form({}, f"the body is no {profile.request_format}")
         back = {theirs: ours for ours, theirs in profile.param_names.items()}
+        if renamed := [name for name in given if name in profile.param_names and name not in back]:
+            return Form(given, f"{renamed[0]} is called {profile.param_names[renamed[0]]} here")
         params = {back.get(name, name): value for name, value in given.items()}
         renews = "refresh_token" in params
         for name, value in profile.refresh_params.items() if renews else ():

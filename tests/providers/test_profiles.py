@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Callable
 from importlib.resources import files
 from typing import Any
 
@@ -12,10 +11,10 @@ import pytest
 
 from oauth_session import policy
 from oauth_session.providers import load_profile, names
+from oauth_session.providers.answers import Reader
 from oauth_session.providers.profile import API_EXAMPLES, Example
 from oauth_session.rules.detection import Verdict
 from oauth_session.rules.token_response import DenialKind, Denied
-from oauth_session.providers.answers import Reader
 from oauth_session.testing.trial import trial
 
 # Those whose rule, rotation or grace differs from the default.
@@ -137,6 +136,3 @@ def test_json_bodies_are_json() -> None:
     for name, example in bodies(*API_EXAMPLES, "refresh_dead", "refresh_transient", "refresh_early"):
         if example.body[:1] in ("{", "["):
             assert json.loads(example.body) is not None, name
-
-
-Check = Callable[[dict[str, Any]], Any]

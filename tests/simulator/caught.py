@@ -1,4 +1,4 @@
-"""The first seed that catches each mutant, and the invariant that it breaks; as `python -m simulator --mutants` finds them."""
+"""The first seed that catches each mutant, and the invariant that it breaks; as `--mutants` finds them."""
 
 CAUGHT = {
     "no-compare": (284, "I1"),
@@ -7,19 +7,19 @@ CAUGHT = {
     "no-resend": (482, "I11"),
     "unknown-commit": (37, "I9"),
     "open-gate": (35, "I12"),
-    "no-heart": (114, "I11"),
+    "no-heart": (10, "I11"),
     "deaf-heart": (145, "I12"),
-    "kept-attempts": (110, "I11"),
-    "unnoted": (373, "I11"),
+    "kept-attempts": (328, "I11"),
+    "unnoted": (19, "I6"),
     "never-again": (9, "I11"),
-    "again-and-again": (373, "I11"),
-    "first-wins": (1240, "I2"),
+    "again-and-again": (495, "I11"),
+    "first-wins": (2955, "I2"),
     "earlier-wins": (193, "I9"),
     "no-spare": (9576, "I2"),
     "no-confirmation": (1, "I7"),
     "blames-winner": (9848, "I7"),
     "empty-tombstone": (19, "I7"),
-    "late-spare": (1240, "I2"),
+    "late-spare": (23152, "I2"),
     "shorter-back-off": (9206, "I8"),
     "unshared-failure": (0, "I8"),
     "unread-back-off": (0, "I8"),
