@@ -69,6 +69,7 @@ def matrix() -> str:
             answer = f"{example.status} {literal(short(shown(example)))}"
             rows.append([plain(profile.title), KINDS[example.of], answer, verdict[does], right, verdict[knows]])
     total = sum(counts.values())
+    quoted = sum(any(e.of in API_EXAMPLES for e in load_profile(name).examples) for name in names())
     summary = [
         ["", "refreshes", "passes on"],
         ["is an expired token", str(counts[True, True]), f"{counts[True, False]} (missed)"],
@@ -76,7 +77,7 @@ def matrix() -> str:
     ]
     return f"""{heading("The default rule, measured")}
 Without a profile an answer is taken for an expired token if it is a 401 whose challenge says ``invalid_token``, or a 401
-that says nothing else; no free text is looked for. Over the {total} real answers of {len(names())} providers that are
+that says nothing else; no free text is looked for. Over the {total} real answers of {quoted} providers that are
 quoted in the profiles, that gives:
 
 {table(summary, "40 30 30")}

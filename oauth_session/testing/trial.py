@@ -183,9 +183,12 @@ def _untouched(path: str) -> Callable[[_Trial, Answer | None], None]:
     def run(tried: _Trial, answer: Answer | None) -> None:
         assert answer is not None
         tried.double.forbidden = tried.double.limited = answer
-        found = tried.get(path)
-        _must((found.status_code, found.content) == (answer.status, answer.body), "the answer was changed")
-        _must(tried.refreshes() == 0, "it was taken for an expired token")
+        # A bare status that may mean an expired token costs one refresh, and is then held back for all.
+        most = 1 if answer.status in tried.client._registration.detect.refresh_on else 0
+        for _ in range(3):
+            found = tried.get(path)
+            _must((found.status_code, found.content) == (answer.status, answer.body), "the answer was changed")
+        _must(tried.refreshes() <= most, "it was taken for an expired token")
 
     return run
 

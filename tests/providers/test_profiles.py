@@ -47,7 +47,10 @@ def test_a_profile_holds_end_to_end(name: str) -> None:
     ("change", "says"),
     [
         ({"default_401": "only_rules"}, "0 refreshes for 1 expiries"),
-        ({"refresh_on": [403]}, "it was taken for an expired token"),
+        (
+            {"expired_when": [{"status": 403, "path": "error", "equals": "permission_denied"}]},
+            "it was taken for an expired token",
+        ),
         (
             {"refresh_dead_when": [{"status": 400, "path": "error", "equals": "gone"}]},
             "a dead refresh token was not known",
@@ -93,7 +96,7 @@ def test_a_real_answer_of_the_token_endpoint_is_read_rightly(name: str, example:
 TRAPS: dict[str, tuple[str, str]] = {
     "CARD_TOKEN_EXPIRED": ("square", "CARD_TOKEN_EXPIRED"),
     "the Pinterest report token": ("pinterest", "The token you provided is not valid or has expired."),
-    "the Asana sync token": ("asana", "sync"),
+    "the Asana sync token": ("asana", "Sync token invalid"),
     "Atlassian's scope": ("atlassian", "scope does not match"),
     "Dropbox's missing_scope": ("dropbox", "missing_scope"),
     "SP-API's permission": ("amazon_sp_api", "Access to requested resource is denied."),
@@ -128,7 +131,7 @@ def test_profiles_are_data() -> None:
     room = files("oauth_session.providers")
     assert all(f.name.endswith(".toml") for f in room.joinpath("data").iterdir())
     code = "".join(f.read_text() for f in room.iterdir() if f.name.endswith(".py"))
-    assert not [name for name in names() if f'"{name}"' in code.replace('provider="xero"', "")]
+    assert not [name for name in names() if len(name) > 1 and f'"{name}"' in code.replace('provider="xero"', "")]
 
 
 def test_json_bodies_are_json() -> None:
