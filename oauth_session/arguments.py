@@ -8,11 +8,12 @@ from typing import Any
 
 from .asking import several
 from .errors import ConfigurationError
-from .events import Event, Listener, tell_once
+from .events import Listener, ShortGrace
 from .policy import RefreshPolicy
 from .rules.detection import Detection
 from .rules.metadata import Metadata
 from .rules.token_request import ClientAuth
+from .telling import listeners_of, tell_once
 
 
 def folded(
@@ -29,7 +30,7 @@ def folded(
     detect: Detection | None,
     refresh_on: Iterable[int] | None,
     expired_when: Sequence[Mapping[str, Any]] | None,
-    on_event: Listener | None,
+    on_event: Listener | Sequence[Listener] | None,
     issuer: str | None,
     metadata: Mapping[str, Any] | None,
     **settings: Any,
@@ -43,6 +44,7 @@ def folded(
         raise ConfigurationError("refresh must be a RefreshPolicy")
     if detect is not None and not isinstance(detect, Detection):
         raise ConfigurationError("detect must be a Detection")
+    listeners = listeners_of(on_event)
     by_hand, known = Metadata.of(metadata), None
     token_url = token_url or by_hand.endpoint("token_endpoint")
     policy, found = refresh or RefreshPolicy(), detect or Detection()
@@ -71,7 +73,7 @@ def folded(
             f"a grace of {policy.reuse_grace:g} s is too short for token_timeout and lease "
             f"({policy.patience:g} s and {policy.lease:g} s): after a crash the used refresh token may come too late"
         )
-        tell_once(on_event, Event("short_grace", "", reason=says))
+        tell_once(listeners, ShortGrace(reason=says))
     lists = {name: several(settings.pop(name)) for name in ("resource", "audience")}
     return {
         "token_url": token_url,
@@ -81,7 +83,7 @@ def folded(
         "provider": known,
         "refresh": policy,
         "detect": found,
-        "listener": on_event,
+        "listeners": listeners,
         "issuer": issuer,
         "metadata": by_hand,
         **lists,

@@ -13,7 +13,7 @@ from requests.auth import AuthBase
 
 from . import dpop
 from .errors import InvalidGrant
-from .events import Event, Listener, tell
+from .events import Event, InteractionRequired, Listeners, NotRefreshed, NotReplayable, Replayed
 from .flight import Renewed
 from .held import Held
 from .marks import Marked
@@ -21,6 +21,7 @@ from .rules.detection import Detection, Judgement, Verdict
 from .rules.flow import BEARER, HEADER, Placement, challenges, drain, is_idempotent, read_body, replay_of
 from .rules.interaction import interaction_of
 from .rules.origins import Guard, origin_of
+from .telling import tell
 
 Send = Callable[..., Response]
 
@@ -55,12 +56,12 @@ class TokenAuth(AuthBase):
         detection: Detection,
         *,
         grant_id: str,
-        listener: Listener | None = None,
+        listeners: Listeners = (),
         remake: Callable[[], tuple[Any, ...]] | None = None,
         placement: Placement = BEARER,
     ) -> None:
         self.source, self.guard, self.detection, self.placement = source, guard, detection, placement
-        self.grant_id, self._listener, self._remake = grant_id, listener, remake
+        self.grant_id, self._listeners, self._remake = grant_id, listeners, remake
 
     def __repr__(self) -> str:
         return f"<TokenAuth grant={self.grant_id!r}>"
@@ -83,7 +84,7 @@ class TokenAuth(AuthBase):
             guard,
             self.detection,
             grant_id=self.grant_id,
-            listener=self._listener,
+            listeners=self._listeners,
             remake=lambda: (TokenAuth.within, (self, guard)),
             placement=self.placement,
         )
@@ -132,10 +133,7 @@ class TokenAuth(AuthBase):
             if judgement.verdict is Verdict.ACCEPTED:
                 self.source.accepted(held, origin, after_refusal=False)
             elif (wanted := interaction_of(challenges(response))) is not None:
-                tell(
-                    self._listener,
-                    Event("interaction_required", self.grant_id, "", held.generation, origin, str(wanted)),
-                )
+                self._tell(InteractionRequired, held, origin, reason=str(wanted))
             return response
         renewed = self.source.renew(held, origin)
         if renewed.held is None:
@@ -144,7 +142,7 @@ class TokenAuth(AuthBase):
         if judgement.replay == "always" or is_idempotent(request):
             replay = self._replay(response, renewed.held, send, options)
         if replay is None:
-            self._tell("not_replayable", renewed.held, origin)
+            self._tell(NotReplayable, renewed.held, origin)
             return response
         judgement = self._judge(replay, renewed.held)
         if judgement.verdict is Verdict.NONCE:  # it may change just then: the two counters are apart
@@ -154,7 +152,7 @@ class TokenAuth(AuthBase):
             self.source.refused_again(renewed, origin)
         else:
             self.source.accepted(renewed.held, origin, after_refusal=True)
-        self._tell("replayed", renewed.held, origin)
+        self._tell(Replayed, renewed.held, origin)
         return replay
 
     def _replay(self, response: Response, held: Held, send: Send, options: dict[str, Any]) -> Response | None:
@@ -177,7 +175,7 @@ class TokenAuth(AuthBase):
             drain(response)  # nobody will see it: its connection must go back
             raise error
         reason = str(error) if error else ""
-        tell(self._listener, Event("not_refreshed", self.grant_id, renewed.outcome.value, None, origin, reason))
+        self._tell(NotRefreshed, None, origin, outcome=renewed.outcome.value, reason=reason)
         return response
 
     def _judge(self, response: Response, held: Held) -> Judgement:
@@ -189,8 +187,9 @@ class TokenAuth(AuthBase):
             response.status_code, challenges(response), response.headers, lambda: read_body(response), scheme
         )
 
-    def _tell(self, name: Any, held: Held, origin: str) -> None:
-        tell(self._listener, Event(name, self.grant_id, "", held.generation, origin))
+    def _tell(self, kind: type[Event], held: Held | None, origin: str, **more: str) -> None:
+        generation = held.generation if held is not None else None
+        tell(self._listeners, kind(grant=self.grant_id, generation=generation, origin=origin, **more))
 
 
 def _wants_proof(response: Response, judgement: Judgement, held: Held) -> bool:

@@ -95,7 +95,7 @@ class OAuthClient(Logins):
         token_session: requests.Session | None = None,
         metadata: Mapping[str, Any] | None = None,
         dpop: bool = False,
-        on_event: Listener | None = None,
+        on_event: Listener | Sequence[Listener] | None = None,
     ) -> None:
         if token is not None and not callable(token):
             raise ConfigurationError("a client has many grants: token must be a callable (grant_id) -> Token | None")

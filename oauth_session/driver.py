@@ -5,12 +5,17 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextvars import copy_context
+from functools import partial
 from typing import Any, Protocol
 
 from . import policy
 from .errors import StoreError
+from .events import ClaimLost, Event, Seeded
 from .exchange import Exchange
+from .flight import Flight
 from .ledger import Ledger
+from .rules import lineage
 from .rules import record as change
 from .rules.effects import (
     Announce,
@@ -64,9 +69,13 @@ class Driver:
         build: Callable[[Pair], TokenRequest],
         seeds: Callable[[float], Sequence[Pair]],
         announce: Callable[[Ending], None],
+        note: Callable[[type[Event], Record], None],
+        flight: Flight,
     ) -> None:
         self._ledger, self._endpoint = ledger, endpoint
         self._build, self._seeds, self._announce = build, seeds, announce
+        self._note, self._flight = note, flight
+        self._before: Record | None = None  # the record, as it was seen last
         self.trouble: Exception | None = None  # what the user's own code raised
         self._exit_by = time.monotonic() + policy.EXIT_PATIENCE
         self._asked = _clocks()  # just before the last swap: its answer's clock is no older
@@ -92,12 +101,15 @@ class Driver:
     def _perform(self, effect: Effect) -> Any:
         match effect:
             case Load():
-                return self._ledger.load()
+                return self._looked(self._ledger.load())
             case Swap(revision, record, heals):
                 self._asked = _clocks()
-                return self._ledger.swap(revision, record, heals=heals)
+                done, seen = self._ledger.swap(revision, record, heals=heals)
+                if done and not heals and lineage.is_seeded(self._before, record):
+                    self._note(Seeded, record)
+                return done, self._looked(seen)
             case Sleep(revision, seconds):
-                return self._ledger.sleep(revision, seconds)
+                return self._looked(self._ledger.sleep(revision, seconds))
             case Bring(now):
                 return self._seeds(now)
             case Post(seen):
@@ -109,6 +121,10 @@ class Driver:
                 aged = time.monotonic() - self._asked[0]  # while the store kept us waiting
                 self._announce(ending._replace(seen=ending.seen._replace(now=ending.seen.now + aged)))
         return None
+
+    def _looked(self, seen: Seen) -> Seen:
+        self._before = seen.record
+        return seen
 
     def _pause(self, seconds: float) -> None:
         """Sleep; when the program has ended meanwhile, not for much longer."""
@@ -127,9 +143,11 @@ class Driver:
             self.trouble = error
             return Posted(Silence.NOT_SENT, seen, type(error).__name__)
         exchange = self._endpoint.begin(request, lease.holds)
+        self._flight.asked += 1
         end = time.monotonic() + self._endpoint.timeout
         try:
-            threading.Thread(target=exchange.run, name="oauth-session-post", daemon=False).start()
+            run = partial(copy_context().run, exchange.run)
+            threading.Thread(target=run, name="oauth-session-post", daemon=False).start()
         except RuntimeError:  # the interpreter is ending and starts no thread: nobody beats, so claim it all at once
             seen = self._beat(seen, lease, self._endpoint.timeout + policy.LEASE)
             exchange.run()
@@ -141,6 +159,8 @@ class Driver:
                     break
                 seen = self._beat(seen, lease)
         seen = seen._replace(now=max(seen.now, lease.now()))  # a back-off counts from the answer
+        if exchange.refused or lease.lost:
+            self._note(ClaimLost, seen.record or lease.origin)
         if exchange.answer is not None:
             answer = required(request.read(*exchange.answer, request.secrets), request.token_type)
             return Posted(answer, seen)
@@ -175,7 +195,7 @@ class _Lease:
 
     def __init__(self, seen: Seen, asked: tuple[float, float]) -> None:
         assert seen.record is not None
-        self._origin = seen.record
+        self.origin, self.lost = seen.record, False
         self.by = seen.record.claim.by if seen.record.claim else ""
         self.renew(seen, asked)
 
@@ -192,10 +212,10 @@ class _Lease:
 
     def covers(self, record: Record) -> bool:
         """Whether it is for this generation: a late commit leaves our claim, but what we would present is spent."""
-        return (record.lineage, record.generation) == (self._origin.lineage, self._origin.generation)
+        return (record.lineage, record.generation) == (self.origin.lineage, self.origin.generation)
 
     def lose(self) -> None:
-        self._end = 0.0
+        self._end, self.lost = 0.0, True
 
     def holds(self) -> bool:
         return time.monotonic() < self._end and time.time() < self._wall_end

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from .held import Held
+from .policy import random_name
 from .rules.effects import Ask, Ending, Outcome
 from .rules.record import Pair
 from .rules.token_request import TokenRequest
@@ -43,7 +45,8 @@ class Flight:
     """One renewal under way, and the event on which its waiters wait."""
 
     def __init__(self, ask: Ask) -> None:
-        self.ask = ask
+        self.ask, self.name, self.began = ask, random_name(), time.monotonic()
+        self.asked = 0  # token requests so far
         self.landed = threading.Event()  # the waiters may go
         self.done = threading.Event()  # the worker has gone too; later only when the store was away at the commit
         self.ending: Ending | None = None

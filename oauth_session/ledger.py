@@ -7,11 +7,12 @@ from typing import Protocol
 
 from . import policy
 from .errors import RecordForged, RecordSealed
-from .events import Event, Listener, tell
+from .events import Healed, Listeners
 from .rules import lineage, record_json
 from .rules.effects import Seen
 from .rules.record import Record
 from .stores.values import GrantKey, Snapshot, Swapped
+from .telling import tell
 
 
 class Store(Protocol):
@@ -65,7 +66,7 @@ class Ledger:
     Args:
         names: where a sign stands if the records of this client are named and sealed with keys.
         reusable: the refresh token may be used on both sides of a fork, since it does not rotate.
-        listener: told of a record that was brought back.
+        listeners: told of a record that was brought back.
     """
 
     def __init__(
@@ -74,9 +75,9 @@ class Ledger:
         key: GrantKey,
         names: GrantKey | None = None,
         reusable: bool = False,
-        listener: Listener | None = None,
+        listeners: Listeners = (),
     ) -> None:
-        self.store, self.key, self._names, self._reusable, self._listener = store, key, names, reusable, listener
+        self.store, self.key, self._names, self._reusable, self._listeners = store, key, names, reusable, listeners
         self.written = ""  # the last revision that we have tried to write
 
     def load(self) -> Seen:
@@ -93,7 +94,7 @@ class Ledger:
         done, snapshot = self.store.swap(self.key, revision, name, text, mirror, told)
         if done and heals:
             says = "the store had lost this generation, or somebody had put back an older one: it was written again"
-            tell(self._listener, Event("healed", self.key.grant_id, generation=record.generation, reason=says))
+            tell(self._listeners, Healed(grant=self.key.grant_id, generation=record.generation, reason=says))
         return done, self._seen(snapshot)
 
     def update(self, step: Callable[[Record | None, float], Record | None], *, mend: bool = False) -> Seen:

@@ -23,7 +23,7 @@ from .auth import TokenAuth
 from .discovery import Server, check_url
 from .endpoint import TokenEndpoint
 from .errors import ConfigurationError
-from .events import Listener
+from .events import Listeners
 from .flight import Grant
 from .ledger import Store
 from .policy import RefreshPolicy
@@ -65,7 +65,7 @@ class Registration:
     refresh: RefreshPolicy = RefreshPolicy()
     token_session: requests.Session | None = None
     allow_http: bool = False
-    listener: Listener | None = None
+    listeners: Listeners = ()
     detect: Detection = Detection()
     provider: Provider | None = None
     issuer: str | None = None
@@ -180,7 +180,7 @@ class Registration:
             guard,
             self.detect,
             grant_id=grant_id,
-            listener=self.listener,
+            listeners=self.listeners,
             remake=remake,
             placement=BEARER if self.provider is None else self.provider.placement,
         )
@@ -200,7 +200,7 @@ class Registration:
                 blank = asking.blank(self, store.shared)
                 build = asking.renewer(self, grant_id)
                 grant = Grant(grant_id, self.identity, build, box, self.needs_refresh_token, blank)
-                source = _sources.setdefault(name, TokenSource(grant, ledger, endpoint, self.refresh, self.listener))
+                source = _sources.setdefault(name, TokenSource(grant, ledger, endpoint, self.refresh, self.listeners))
             assert isinstance(source.grant.seeds, SeedBox)
             source.grant.seeds.add(seeds)
         return source

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from . import policy
 from .errors import ConfigurationError, RecordForged, RecordPlain, RecordSealed, StoreError
-from .events import Event, Listener, tell_once
+from .events import Listeners, StoreInClear
 from .ledger import Ledger, Store
 from .rules import record_json
 from .rules.effects import Seen
 from .rules.record import Record
 from .stores.values import GrantKey
+from .telling import tell_once
 
 if TYPE_CHECKING:
     from .sealing import KeyRing
@@ -71,19 +72,19 @@ class Client(Protocol):
         """Says whether refresh tokens rotate."""
 
     @property
-    def listener(self) -> Listener | None:
+    def listeners(self) -> Listeners:
         """Told of what matters."""
 
 
 def ledger_of(registered: Client, store: Store, grant_id: str) -> Ledger:
     """The ledger of a grant, plain or sealed."""
-    client, listener, reusable = registered.identity, registered.listener, registered.refresh.rotation == "none"
+    client, listeners, reusable = registered.identity, registered.listeners, registered.refresh.rotation == "none"
     if registered.keys is not None:
-        return SealedLedger(store, client, grant_id, registered.keys, reusable, listener)
+        return SealedLedger(store, client, grant_id, registered.keys, reusable, listeners)
     if getattr(store, "in_clear", False):
         says = "tokens cross the network to Redis readable: use rediss://, or encrypt them with keys="
-        tell_once(listener, Event("store_in_clear", grant_id, reason=says))
-    return Ledger(store, key_of(client, grant_id, None), key_of(client, "", None), reusable, listener)
+        tell_once(listeners, StoreInClear(grant=grant_id, reason=says))
+    return Ledger(store, key_of(client, grant_id, None), key_of(client, "", None), reusable, listeners)
 
 
 class SealedLedger(Ledger):
@@ -96,10 +97,10 @@ class SealedLedger(Ledger):
         grant_id: str,
         ring: KeyRing,
         reusable: bool = False,
-        listener: Listener | None = None,
+        listeners: Listeners = (),
     ) -> None:
         names = key_of(client, "", None)  # where it stands under which name: key this client's records are named
-        super().__init__(store, key_of(client, grant_id, ring), names, reusable, listener)
+        super().__init__(store, key_of(client, grant_id, ring), names, reusable, listeners)
         self._client, self._ring, self._sealer = client, ring, ring.sealer()
         self._own: tuple[str, Record | None] = ("", None)  # what we sealed last: no need to open it
         self._former = key_of(client, grant_id, None)  # where the record was before there were keys

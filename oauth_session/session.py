@@ -87,7 +87,7 @@ class OAuthSession(requests.Session):
         metadata: the server's endpoints by hand, in the names of RFC 8414; they win over what is found.
         dpop: bind tokens to a key of ours (RFC 9449), which is kept with the grant; a transport that retries by itself
             repeats a proof, which servers refuse.
-        on_event: called with each `Event`; what it raises is logged.
+        on_event: called with each `Event`, or several that are; what they raise is logged, and nobody waits for one that hangs.
         timeout: for calls that give none, in requests' forms; not for the token endpoint.
         retries: mounts requests' adapter with it for the API; the token endpoint never retries.
         remember_environment: look proxies and CA bundle up again only when the environment has changed; False: each
@@ -135,7 +135,7 @@ class OAuthSession(requests.Session):
         token_session: requests.Session | None = None,
         metadata: Mapping[str, Any] | None = None,
         dpop: bool = False,
-        on_event: Listener | None = None,
+        on_event: Listener | Sequence[Listener] | None = None,
         timeout: Timeout = None,
         retries: Retry | None = None,
         remember_environment: bool = True,

@@ -12,14 +12,17 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from contextvars import copy_context
+from functools import partial
 
 from . import policy
 from .driver import Driver, Endpoint
 from .errors import OAuthSessionError, RefreshTimeout, StoreError
-from .events import Event, Listener, Name, tell, tell_once
+from .events import DetectionRemembered, Hold, Listeners, NotRefreshed
 from .flight import Flight, Grant, Renewed
 from .held import Held, Memory
 from .ledger import Ledger
+from .report import Report
 from .rules import lineage
 from .rules import record as change
 from .rules.effects import Ask, Ending, Outcome, Terms
@@ -38,7 +41,7 @@ class TokenSource:
         ledger: where the record is.
         endpoint: whom to ask.
         rules: when, and how patiently.
-        listener: told of everything that matters.
+        listeners: told of everything that matters.
     """
 
     def __init__(
@@ -47,9 +50,10 @@ class TokenSource:
         ledger: Ledger,
         endpoint: Endpoint,
         rules: policy.RefreshPolicy,
-        listener: Listener | None = None,
+        listeners: Listeners = (),
     ) -> None:
-        self.grant, self.ledger, self.endpoint, self.rules, self.listener = grant, ledger, endpoint, rules, listener
+        self.grant, self.ledger, self.endpoint, self.rules = grant, ledger, endpoint, rules
+        self._report = Report(grant.grant_id, listeners)
         self._memory = Memory(ledger, rules, grant.needs_refresh_token)
         self._proven: dict[str, int] = {}  # origin -> the newest generation that it has accepted after a refusal
         self._remake()
@@ -106,12 +110,14 @@ class TokenSource:
         held = renewed.held
         if held is None or (renewed.outcome is not Outcome.REFRESHED and not held.on_probation(origin)):
             return
-        self._tell("hold", generation=held.generation, origin=origin)
+        self._report.tell(Hold, generation=held.generation, origin=origin)
         self._change(lambda record, now: record and change.hold(record, origin, held.generation, now))
 
     def accepted(self, held: Held, origin: str, after_refusal: bool) -> None:
         """A request went through: a hold of an earlier generation is over, and a newborn token has proven itself."""
         hold = held.holds.get(origin)
+        if after_refusal and origin not in self._proven:
+            self._report.tell(DetectionRemembered, generation=held.generation, origin=origin)
         if after_refusal or hold is not None:
             self._proven[origin] = held.generation
         if hold is not None and hold[1] > 0 and hold[2] < held.generation:
@@ -186,7 +192,8 @@ class TokenSource:
             if self._flight is not None:
                 return self._flight, False
             flight = Flight(ask)
-            worker = threading.Thread(target=self._fly, args=(flight,), name="oauth-session-refresh", daemon=False)
+            fly = partial(copy_context().run, self._fly, flight)  # a trace of the request goes on in its renewal
+            worker = threading.Thread(target=fly, name="oauth-session-refresh", daemon=False)
             try:  # an interrupt may come between any two lines
                 self._flight = flight
                 worker.start()
@@ -201,12 +208,15 @@ class TokenSource:
         return flight, True
 
     def _fly(self, flight: Flight) -> None:
+        self._report.started(flight)
         driver = Driver(
             self.ledger,
             self.endpoint,
             self.grant.build,
             self.grant.seeds,
             lambda ending: self._announce(flight, ending),
+            self._report.note,
+            flight,
         )
         ending = Ending(Outcome.STORE_DOWN, reason="the refresh was interrupted")
         try:
@@ -237,15 +247,7 @@ class TokenSource:
     def _end(self, flight: Flight, ending: Ending) -> None:
         flight.ending = ending
         flight.landed.set()
-        record = ending.seen.record if ending.seen else None
-        generation = record.generation if record else None
-        name: Name = "unpersisted" if ending.outcome is Outcome.UNPERSISTED else "refresh_ended"
-        if ending.outcome is Outcome.ADOPTED:
-            name = "adopted"
-        self._tell(name, outcome=ending.outcome.value, generation=generation, reason=ending.reason)
-        if ending.outcome is Outcome.REFRESHED and record and not self.ledger.store.shared and record.is_rotated():
-            says = "the refresh token was replaced, and only this process has the new one: give store= a file or Redis"
-            tell_once(self.listener, Event("single_process", record.grant, generation=generation, reason=says))
+        self._report.ended(flight, ending, self.ledger.store.shared)
 
     def _early(self, held: Held) -> Held:
         """The advisory window: one renews, everybody else goes on with what they have."""
@@ -266,7 +268,7 @@ class TokenSource:
             self._memory.written(self.ledger.update(step))
         except StoreError as error:
             self._no_change_before = time.monotonic() + policy.FRESHNESS
-            self._tell("not_refreshed", outcome="store_down", reason=str(error))
+            self._report.tell(NotRefreshed, outcome="store_down", reason=str(error))
 
     def _terms(self) -> Terms:
         self._memory.attend()
@@ -283,11 +285,6 @@ class TokenSource:
 
     def _blank(self) -> Record:
         return lineage.begin(self.grant.grant_id, self.grant.client, policy.random_name(), self.grant.blank)
-
-    def _tell(
-        self, name: Name, *, outcome: str = "", generation: int | None = None, origin: str = "", reason: str = ""
-    ) -> None:
-        tell(self.listener, Event(name, self.grant.grant_id, outcome, generation, origin, reason))
 
 
 def _after_fork() -> None:

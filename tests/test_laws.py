@@ -7,23 +7,20 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import redis
 from conftest import MakeClient, MakeProvider
+from support.outcomes import OUTCOMES, SETTINGS
 from support.servers import RedisServer, redis_binaries
 from support.shaky import Shaky, eventually
 
 from oauth_session import (
-    InvalidClient,
-    InvalidGrant,
     OAuthClient,
     OAuthSessionError,
-    RefreshOutcomeUnknown,
     RefreshTimeout,
-    StoreError,
     TemporarilyUnavailable,
     policy,
 )
@@ -275,72 +272,6 @@ def test_the_table_is_complete() -> None:
     assert not set(ERRORS) & with_token
 
 
-Case = Callable[[FakeProvider, OAuthClient, Shaky], object]
-
-
-def _refreshed(provider: FakeProvider, client: OAuthClient, store: Shaky) -> object:
-    return client.refresh("g")
-
-
-def _dead(provider: FakeProvider, client: OAuthClient, store: Shaky) -> object:
-    provider.revoke()
-    return client.refresh("g")
-
-
-def _transient(provider: FakeProvider, client: OAuthClient, store: Shaky) -> object:
-    provider.fault("503")
-    return client.refresh("g")
-
-
-def _backing_off(provider: FakeProvider, client: OAuthClient, store: Shaky) -> object:
-    with pytest.raises(TemporarilyUnavailable):
-        _transient(provider, client, store)
-    return client.refresh("g")
-
-
-def _unknown(provider: FakeProvider, client: OAuthClient, store: Shaky) -> object:
-    provider.fault("drop_before", times=2)
-    return client.refresh("g")
-
-
-def _misconfigured(provider: FakeProvider, client: OAuthClient, store: Shaky) -> object:
-    provider.model.client_secret = "another"
-    return client.refresh("g")
-
-
-def _ended(provider: FakeProvider, client: OAuthClient, store: Shaky) -> object:
-    client.forget("g")
-    return client.token("g")
-
-
-def _no_grant(provider: FakeProvider, client: OAuthClient, store: Shaky) -> object:
-    return client.token("nobody")
-
-
-def _not_renewable(provider: FakeProvider, client: OAuthClient, store: Shaky) -> object:
-    client.put("g", {"access_token": "x"})
-    return client.refresh("g")
-
-
-def _store_down(provider: FakeProvider, client: OAuthClient, store: Shaky) -> object:
-    store.load_fails = True
-    return client.refresh("g")
-
-
-OUTCOMES: dict[Outcome, tuple[Case, type[Exception] | None]] = {
-    Outcome.REFRESHED: (_refreshed, None),
-    Outcome.DEAD: (_dead, InvalidGrant),
-    Outcome.TRANSIENT: (_transient, TemporarilyUnavailable),
-    Outcome.BACKING_OFF: (_backing_off, TemporarilyUnavailable),
-    Outcome.UNKNOWN: (_unknown, RefreshOutcomeUnknown),
-    Outcome.MISCONFIGURED: (_misconfigured, InvalidClient),
-    Outcome.ENDED: (_ended, InvalidGrant),
-    Outcome.NO_GRANT: (_no_grant, InvalidGrant),
-    Outcome.NOT_RENEWABLE: (_not_renewable, InvalidGrant),
-    Outcome.STORE_DOWN: (_store_down, StoreError),
-}
-
-
 @pytest.mark.parametrize("outcome", OUTCOMES, ids=lambda outcome: outcome.value)
 def test_each_renewal_ends_in_one_named_outcome(
     provider: FakeProvider, make_client: MakeClient, outcome: Outcome
@@ -348,7 +279,7 @@ def test_each_renewal_ends_in_one_named_outcome(
     """Law 15: one event per renewal, with the outcome's name, and the error of the table."""
     events: list[Event] = []
     store = Shaky()
-    client = make_client(provider, store=store, on_event=events.append)
+    client = make_client(provider, store=store, on_event=events.append, **SETTINGS.get(outcome, {}))
     source = client.auth("g").source  # held: what is put is in memory
     client.put("g", provider.issue())
     assert source.held()
@@ -359,7 +290,9 @@ def test_each_renewal_ends_in_one_named_outcome(
         with pytest.raises(error) as caught:
             case(provider, client, store)
         assert type(caught.value) is error
-    renewals = 2 if outcome is Outcome.BACKING_OFF else 1  # with the one that led there
+    renewals = (
+        2 if outcome in (Outcome.BACKING_OFF, Outcome.TOO_EARLY, Outcome.HELD) else 1
+    )  # with the one that led there
 
     def ended() -> list[str]:
         return [event.outcome for event in events if event.name in ("refresh_ended", "adopted", "unpersisted")]

@@ -15,6 +15,7 @@ RANKS = {
     "_version": 0.0,
     "errors": 0.0,
     "events": 0.0,
+    "telling": 0.05,
     "tokens": 0.1,
     "policy": 0.1,
     "redaction": 0.0,
@@ -69,10 +70,12 @@ RANKS = {
     # coordination
     "ledger": 2.9,
     "sealed": 2.95,
-    "driver": 3.0,
+    "driver": 3.25,
     "held": 3.1,
     "flight": 3.2,
+    "report": 3.25,
     "source": 3.3,
+    "otel": 1.0,
     # doors
     "marks": 3.9,
     "auth": 4.0,

@@ -65,6 +65,13 @@ def reseed(record: Record, pair: Pair) -> Record:
     return begin_again(record, name, pair, seeds=(*record.seeds, name)[-policy.SEEDS_REMEMBERED :])
 
 
+def is_seeded(before: Record | None, record: Record) -> bool:
+    """Whether a seed stands where there was nothing, or a dead grant."""
+    if before is None:
+        return record.generation == 0 and bool(record.seeds)
+    return before.state == "dead" and record.lineage != before.lineage
+
+
 def begin_again(record: Record, lineage: str, pair: Pair, seeds: tuple[str, ...] | None = None) -> Record:
     """A new login over whatever was there: a new lineage, everything else forgotten but the seeds."""
     return Record(

@@ -14,6 +14,7 @@ import pytest
 from oauth_session import driver, policy
 from oauth_session.driver import Driver, Ledger
 from oauth_session.exchange import Answer, Exchange
+from oauth_session.flight import Flight
 from oauth_session.policy import RefreshPolicy
 from oauth_session.rules import lineage, protocol
 from oauth_session.rules import record as change
@@ -83,7 +84,9 @@ def refresh(ledger: Ledger, what: Callable[[Callable[[], bool]], None]) -> Recor
     """One renewal of a record that is stored first."""
     ledger.swap("", replace(RECORD, pair=replace(PAIR, issued_at=time.time())))
     request = TokenRequest("https://auth.example.com/token", {}, b"")
-    runs = Driver(ledger, Slow(what), lambda pair: request, lambda now: [], lambda ending: None)
+    runs = Driver(
+        ledger, Slow(what), lambda pair: request, lambda now: [], lambda ending: None, lambda *seen: None, Flight(Ask())
+    )
     assert runs.run(protocol.renewal(ASK, TERMS)).outcome is Outcome.TRANSIENT
     record = ledger.load().record
     assert record is not None

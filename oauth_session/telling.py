@@ -1,0 +1,109 @@
+"""Events on their way to the log and to callbacks. Neither can break a request, nor hold it up for long."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections import Counter
+from collections.abc import Sequence
+from contextvars import copy_context
+
+from .errors import ConfigurationError
+from .events import Event, Listener, Listeners
+
+PATIENCE = 0.2  # seconds that a request waits for a callback; most take a thousandth of that
+LATE_MOST = 8  # calls of one callback that have not come back; further events are not told to it
+
+_log = logging.getLogger("oauth_session")
+_log.addHandler(logging.NullHandler())  # quiet until a program says where its log goes
+
+_lock = threading.Lock()
+_late: Counter[int] = Counter()  # callback -> calls that have not come back within the patience
+_told: set[str] = set()
+
+
+def listeners_of(given: Listener | Sequence[Listener] | None) -> Listeners:
+    """One callback, several, or none, as they were given.
+
+    Raises:
+        ConfigurationError: one of them cannot be called.
+    """
+    found = () if given is None else (given,) if callable(given) or not isinstance(given, Sequence) else tuple(given)
+    if not all(callable(one) for one in found):
+        raise ConfigurationError("on_event must be a callable, or a list of them")
+    return found
+
+
+def tell(listeners: Listeners, event: Event) -> None:
+    """Log the event and hand it to each callback, in order.
+
+    A callback runs on a thread of its own, in the context of who tells, which waits for it for a moment: what it does at
+    once is done when the request goes on, and one that hangs is left behind. What it raises is logged.
+    """
+    level = event.severity
+    if _log.isEnabledFor(level):
+        fields = {f"oauth_{name}": getattr(event, name) for name in event.__dataclass_fields__}
+        words = (event.name, event.grant, event.outcome, event.origin, event.reason)
+        _log.log(level, "%s", " ".join(filter(None, words)), extra={"oauth_event": event.name, **fields})
+    for listener in listeners:
+        _hand(listener, event)
+
+
+def tell_once(listeners: Listeners, event: Event) -> None:
+    """As `tell`, for events of which one per process is enough."""
+    if event.name not in _told:
+        _told.add(event.name)
+        tell(listeners, event)
+
+
+class _Call:
+    """One call of a callback, and whether it is still waited for."""
+
+    def __init__(self, listener: Listener, event: Event) -> None:
+        self._listener, self._event, self._context = listener, event, copy_context()
+        self._done, self._is_late = threading.Event(), False
+
+    def run(self) -> None:
+        try:
+            self._context.run(self._listener, self._event)
+        except BaseException:
+            _log.exception("the on_event callback raised")
+        finally:
+            self._done.set()
+            with _lock:
+                if self._is_late:
+                    _late[id(self._listener)] -= 1
+
+    def wait(self, seconds: float) -> None:
+        """For a moment. A callback that is late is known as such until it comes back."""
+        if self._done.wait(seconds):
+            return
+        with _lock:
+            self._is_late = not self._done.is_set()
+            if self._is_late:
+                _late[id(self._listener)] += 1
+        if seconds:
+            _log.warning("the on_event callback has not come back within %g s: nobody waits for it any more", seconds)
+
+
+def _hand(listener: Listener, event: Event) -> None:
+    late = _late[id(listener)]
+    if late >= LATE_MOST:
+        return
+    call = _Call(listener, event)
+    try:
+        threading.Thread(target=call.run, name="oauth-session-event", daemon=True).start()
+    except RuntimeError:  # the interpreter is ending, and starts no thread
+        call.run()
+    call.wait(0.0 if late else PATIENCE)
+
+
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.Lock()
+    _late.clear()  # those threads are not here
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
