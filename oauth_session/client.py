@@ -39,7 +39,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class GrantStatus:
-    """What is known of a grant, without its secrets; times in epoch seconds on the store's clock."""
+    """What is known of a grant, without its secrets; times in epoch seconds on the store's clock.
+
+    Attributes:
+        failures: failed renewals since the last good one; until `retry_at` nobody tries again.
+        claimed_by: who renews it, as ``...@host:pid``, until `claimed_until` unless its heart goes on beating.
+    """
 
     grant_id: str
     state: str
@@ -49,6 +54,10 @@ class GrantStatus:
     last_outcome: str
     last_error: str
     scope: str | None
+    failures: int = 0
+    retry_at: float | None = None
+    claimed_by: str = ""
+    claimed_until: float | None = None
 
 
 class OAuthClient(Logins):
@@ -267,4 +276,8 @@ def _status(record: Record) -> GrantStatus:
         last_outcome=record.outcome,
         last_error=record.error,
         scope=pair.scope,
+        failures=record.failures,
+        retry_at=record.retry_at or None,
+        claimed_by=record.claim.by if record.claim else "",
+        claimed_until=record.claim.until if record.claim else None,
     )

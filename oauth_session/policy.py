@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
 import secrets
+import socket
 from dataclasses import dataclass
 from typing import Literal
 
@@ -38,6 +40,11 @@ RECENT = 1000  # grants that a client keeps in memory
 def random_name() -> str:
     """A name that nobody else has: of a claim, a lineage, a revision."""
     return secrets.token_hex(8)
+
+
+def claimant() -> str:
+    """A name for a claim that also tells people whose it is."""
+    return f"{random_name()}@{socket.gethostname()[:32]}:{os.getpid()}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -274,7 +274,7 @@ class TokenSource:
         self._memory.attend()
         held, known = self._memory.held, self._memory.record
         return Terms(
-            me=policy.random_name(),
+            me=policy.claimant(),
             policy=self.rules,
             blank=self._blank(),
             needs_refresh_token=self.grant.needs_refresh_token,

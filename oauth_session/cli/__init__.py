@@ -15,14 +15,16 @@ def main() -> None:
         sys.exit("oauth-session needs click and rich: pip install 'oauth-session[cli]'")
     from . import grants
     from .demo import demo
+    from .doctor import doctor
     from .keys import keys
     from .providers import providers
     from .request import request
+    from .watch import watch
 
     people = [grants.login, grants.token, request, grants.status, grants.refresh, grants.revoke, grants.logout]
     group = click.Group(
         "oauth-session",
-        [demo, *people, providers, keys],
+        [demo, *people, watch, doctor, providers, keys],
         help="A requests.Session that stays logged in; `demo` shows what that means.",
     )
     click.version_option(package_name="oauth-session")(group)(prog_name="oauth-session")

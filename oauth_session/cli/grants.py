@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from datetime import UTC, datetime
 from typing import Any
@@ -16,8 +17,9 @@ from rich.text import Text
 
 from .. import loopback
 from ..client import GrantStatus
+from ..errors import ConfigurationError, StoreError
 from ..rules.device import DeviceCode
-from .shared import Chosen, err, out, with_service
+from .shared import Chosen, Failed, err, out, with_service
 
 
 @click.command()
@@ -88,7 +90,25 @@ def logout(chosen: Chosen) -> None:
 @click.option("--json", "as_json", is_flag=True, help="For programs: one JSON list.")
 @with_service
 def status(chosen: Chosen, as_json: bool) -> None:
-    """List the service's grants, without secrets."""
+    """List the service's grants, without secrets.
+
+    \b
+    Exit codes, as monitoring has them: 0, all is well; 1, renewals fail for now; 2, somebody must log in, or a record
+    cannot be read; 3, the store or the settings are wrong, so nothing is known.
+    """
+    try:
+        found = _all(chosen)
+    except (ConfigurationError, StoreError) as error:
+        raise Failed(str(error), 3) from None
+    code = max(map(_severity, found), default=0)
+    if as_json:
+        click.echo(json.dumps([_plain(grant) for grant in found], indent=2))
+    else:
+        _list(chosen, found)
+    sys.exit(code)
+
+
+def _all(chosen: Chosen) -> list[GrantStatus]:
     found: list[GrantStatus] = []
     cursor: str | None = None
     while True:
@@ -96,10 +116,16 @@ def status(chosen: Chosen, as_json: bool) -> None:
         found += page
         if cursor is None:
             break
-    found.sort(key=lambda grant: grant.grant_id)
-    if as_json:
-        click.echo(json.dumps([_plain(grant) for grant in found], indent=2))
-        return
+    return sorted(found, key=lambda grant: grant.grant_id)
+
+
+def _severity(grant: GrantStatus) -> int:
+    if grant.state in ("dead", "damaged"):
+        return 2
+    return 1 if grant.state == "live" and grant.failures else 0
+
+
+def _list(chosen: Chosen, found: list[GrantStatus]) -> None:
     if not found:
         begin = "login" if chosen.client.needs_login else "token"
         err.print(f"No grants of {chosen.name} are stored. Begin with: oauth-session {begin} -s {chosen.name}")

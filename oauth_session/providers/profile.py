@@ -56,7 +56,7 @@ class Profile:
 
     Attributes:
         file: where it was read, for messages.
-        sources: field -> ``verified: ...`` or ``unverified: ...``.
+        sources: field -> ``verified: ...``, ``unverified: ...``, or ``chosen: ...`` for what is no fact but a choice.
         unverified: what was said without being verified; shown, never applied.
     """
 

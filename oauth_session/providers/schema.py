@@ -16,7 +16,7 @@ from .profile import API_EXAMPLES, TOKEN_EXAMPLES, Example, Expiry, Format, Prof
 from .templates import Param, check_param, check_text, check_url
 
 _HEADER = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_SOURCE = re.compile(r"(verified|unverified): \S.*", re.DOTALL)
+_SOURCE = re.compile(r"(verified|unverified|chosen): \S.*", re.DOTALL)
 HOOKS = ("build_refresh", "parse_refresh", "after_refresh")
 # What is no fact about the provider, and so needs no source.
 NO_FACT = ("name", "title", "last_checked", "notes", "params", "examples", "sources", "extends", *HOOKS)
@@ -190,7 +190,7 @@ class _Reader:
 
     def source(self, value: Any) -> str:
         if not isinstance(value, str) or not _SOURCE.fullmatch(value):
-            raise ConfigurationError('must read "verified: where" or "unverified: where"')
+            raise ConfigurationError('must read "verified: where", "unverified: where" or "chosen: why"')
         return value
 
     def source_table(self, value: Any) -> dict[str, str]:

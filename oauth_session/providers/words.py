@@ -65,7 +65,8 @@ def facts(profile: Profile) -> list[Fact]:
         if name in profile.unverified or name in given:
             value = profile.unverified[name] if name in profile.unverified else given[name]
             word, _, source = profile.sources[name].partition(": ")
-            found.append(Fact(_LABELS[name], said(name, value), word == "verified", source))
+            source = f"chosen here: {source}" if word == "chosen" else source
+            found.append(Fact(_LABELS[name], said(name, value), word != "unverified", source))
     return found
 
 

@@ -50,6 +50,7 @@ from oauth_session import (
 )
 from oauth_session.cli.shared import Chosen
 from oauth_session.errors import StoreError
+from oauth_session.events import EVENTS
 from oauth_session.held import Held
 from oauth_session.registration import Registration
 from oauth_session.rules import record_json, token_request, token_response
@@ -462,6 +463,8 @@ def test_each_redaction_is_needed(
 # Values whose fields may all be shown, and those that show themselves only by way of others that are above.
 HOLD_NO_SECRET = {
     *("About", "Announce", "Ask", "Attempt", "Bring", "Challenge", "Claim", "ClientSecretJwt", "Decision"),
+    *(kind.__name__ for kind in EVENTS),
+    *("Finding", "OfRenewal", "RenewalEnded"),
     *("Delivery", "Detection", "Ending", "Event", "Fault", "Grant", "GrantKey", "GrantStatus", "Guard", "Hold"),
     *("Job", "Judgement", "Load", "Metadata", "MutualTls", "Pause", "Post", "Posted", "RefreshPolicy"),
     *("Renewed", "Report", "Resealed", "Rule", "SQLiteStore", "Seen", "Server", "Sleep", "Swap", "Swapped"),

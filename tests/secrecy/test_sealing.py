@@ -443,9 +443,9 @@ def test_a_redis_in_clear_is_told_of_once(
     provider: FakeProvider, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch, url: str, warned: bool
 ) -> None:
     """Plain Redis beyond this machine without encryption: one warning for the process; with keys or TLS none."""
-    from oauth_session import events
+    from oauth_session import telling
 
-    monkeypatch.setattr(events, "_told", set())
+    monkeypatch.setattr(telling, "_told", set())
     told: list[Event] = []
     sealed: TokenAuth = make_client(provider, store=url, keys=GOOD, on_event=told.append).auth("g")
     assert told == []
