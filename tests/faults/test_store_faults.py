@@ -119,7 +119,7 @@ def test_one_fault_after_the_other(make_oauth_provider: MakeProvider, tmp_path: 
         for name, fault in FAULTS.items():
             siege.login("ended")
             with siege.fault(name):
-                fault(single, 2.5)
+                fault(single, 1.5)
     held_up(siege)
 
 
