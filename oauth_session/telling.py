@@ -60,9 +60,9 @@ def tell_once(listeners: Listeners, event: Event) -> None:
 class _Call:
     """One call of a callback, and whether it is still waited for."""
 
-    def __init__(self, listener: Listener, event: Event) -> None:
+    def __init__(self, listener: Listener, event: Event, is_late: bool) -> None:
         self._listener, self._event, self._context = listener, event, copy_context()
-        self._done, self._is_late = threading.Event(), False
+        self._done, self._is_late = threading.Event(), is_late
 
     def run(self) -> None:
         try:
@@ -75,28 +75,31 @@ class _Call:
                 if self._is_late:
                     _late[id(self._listener)] -= 1
 
-    def wait(self, seconds: float) -> None:
+    def wait(self) -> None:
         """For a moment. A callback that is late is known as such until it comes back."""
-        if self._done.wait(seconds):
+        if self._is_late or self._done.wait(PATIENCE):
             return
         with _lock:
             self._is_late = not self._done.is_set()
-            if self._is_late:
-                _late[id(self._listener)] += 1
-        if seconds:
-            _log.warning("the on_event callback has not come back within %g s: nobody waits for it any more", seconds)
+            if not self._is_late:
+                return
+            _late[id(self._listener)] += 1
+        _log.warning("the on_event callback has not come back within %g s: nobody waits for it any more", PATIENCE)
 
 
 def _hand(listener: Listener, event: Event) -> None:
-    late = _late[id(listener)]
-    if late >= LATE_MOST:
-        return
-    call = _Call(listener, event)
+    with _lock:
+        late = _late[id(listener)]
+        if late >= LATE_MOST:
+            return
+        if late:  # the next one counts from its beginning: nobody waits for it
+            _late[id(listener)] += 1
+    call = _Call(listener, event, is_late=bool(late))
     try:
         threading.Thread(target=call.run, name="oauth-session-event", daemon=True).start()
     except RuntimeError:  # the interpreter is ending, and starts no thread
         call.run()
-    call.wait(0.0 if late else PATIENCE)
+    call.wait()
 
 
 def _after_fork() -> None:

@@ -245,6 +245,31 @@ def test_a_callback_that_came_back_is_told_again(provider: FakeProvider, make_se
     assert heard[before:].count("replayed") == 1
 
 
+def test_a_callback_that_hangs_holds_no_more_threads_than_is_said() -> None:
+    """However many threads tell it at once, once it is known to hang."""
+    over, entered = threading.Event(), []
+
+    def hanging(event: Event) -> None:
+        entered.append(event)
+        over.wait(30)
+
+    telling.tell((hanging,), RefreshStarted())
+    together = threading.Barrier(50)
+
+    def crowd() -> None:
+        together.wait()
+        telling.tell((hanging,), RefreshStarted())
+
+    threads = [threading.Thread(target=crowd) for _ in range(50)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert eventually(lambda: len(entered) == telling.LATE_MOST)
+    over.set()
+    assert eventually(lambda: not any(t.name == "oauth-session-event" for t in threading.enumerate()))
+
+
 def test_many_threads_tell_one_callback(provider: FakeProvider, make_session: Make) -> None:
     """Calls at the same time are not taken for a hang, and none is lost."""
     heard: list[str] = []
