@@ -1,8 +1,7 @@
 """OpenTelemetry: renewals as spans and metrics. It needs the extra ``otel``.
 
-``OAuthClient(..., on_event=OpenTelemetry())``; spans stand below the request that waits for the renewal, and the token
-request below them where requests is instrumented too. Names follow the semantic conventions' rules for attributes of one's
-own; ``error.type`` is theirs.
+``OAuthClient(..., on_event=OpenTelemetry())``; spans stand below the request that began the renewal. Names follow the
+semantic conventions' rules for attributes of one's own; ``error.type`` is theirs.
 """
 
 from __future__ import annotations
