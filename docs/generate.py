@@ -7,7 +7,7 @@ from pathlib import Path
 
 from oauth_session.providers import load_profile, names
 from oauth_session.providers.profile import API_EXAMPLES, Example, Profile
-from oauth_session.providers.words import expiry_words, facts, rule_words, said
+from oauth_session.providers.words import expiry_words, facts, grace_words, rule_words, said
 from oauth_session.rules.detection import Detection, Verdict
 
 HERE = Path(__file__).parent / "providers"
@@ -18,6 +18,7 @@ KINDS = {
     "rate_limit": "rate limit",
     "other": "something else",
     "success": "success",
+    "refresh_granted": "new tokens",
     "refresh_dead": "dead refresh token",
     "refresh_transient": "refresh that fails for now",
     "refresh_early": "refresh that comes too early",
@@ -137,7 +138,7 @@ def index() -> str:
                 f":doc:`{name} <{name}>`",
                 plain(profile.title),
                 said("rotation", profile.rotation),
-                said("reuse_grace", profile.reuse_grace) if profile.reuse_grace else "",
+                grace_words(profile),
                 said("lifetime", profile.lifetime) if profile.lifetime else "",
                 plain(short(rules)),
             ]
