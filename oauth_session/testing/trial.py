@@ -193,8 +193,9 @@ def _dead(tried: _Trial, answer: Answer | None) -> None:
 
 def _transient(tried: _Trial, answer: Answer | None) -> None:
     assert answer is not None
-    tried.double.fault((answer.status, answer.headers, answer.body))
+    tried.double.fault((answer.status, answer.headers, answer.body), times=9)  # a refusal for good is asked about again
     tried.refuse_refresh()
+    tried.double.clear_faults()
     _must(tried.client.refresh("g", force=True), "the grant was lost")
     _must(tried.get().ok, "the next request failed")
 
