@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from oauth_session import InvalidGrant, OAuthSession
 from oauth_session.providers import load_profile, names
 from oauth_session.providers.answers import Reader
 from oauth_session.rules.token_response import DenialKind, Denied, Granted
+from oauth_session.stores import MemoryStore
 from oauth_session.testing import FakeProvider
 from oauth_session.testing.trial import trial
 
@@ -309,3 +311,31 @@ def test_a_grace_without_seconds_lasts_until_the_new_token_is_used() -> None:
         assert policy.reuse_grace == float("inf") and policy.is_in_time
     assert load_profile({"extends": "gusto", "rotation": "none"}).policy.reuse_grace == 0
     assert load_profile("box").policy.reuse_grace == 0  # said by staff only
+
+
+def test_a_lost_answer_costs_what_the_grace_says() -> None:
+    """Xero forgives for 30 minutes and Doorkeeper until the new token is used: nobody notices. Slack's login is gone."""
+    for name, forgives in (("xero", True), ("doorkeeper", True), ("slack", False)):
+        with FakeProvider(profile=name) as provider:
+            session = OAuthSession(
+                provider=name,
+                token_url=provider.token_url,
+                base_url=provider.api_url,
+                client_id=provider.client_id,
+                client_secret=provider.client_secret,
+                store=MemoryStore(),
+                token=provider.issue(),
+            )
+            provider.expire()
+            provider.fault("drop_after")
+            if forgives:
+                assert session.get("me").ok and provider.model.grant_alive()
+            else:
+                with pytest.raises(InvalidGrant):
+                    session.get("me")
+            session.close()
+
+
+def test_a_grace_that_is_too_short_for_a_successor_is_known() -> None:
+    """Of the built-in ones Connect2id's 5 seconds."""
+    assert [name for name in names() if not load_profile(name).policy.is_in_time] == ["connect2id"]
