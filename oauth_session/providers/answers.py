@@ -114,9 +114,7 @@ def flatten(profile: Profile, value: Mapping[str, Any], now: float | None = None
     if root and isinstance(outer := at(value, root), Mapping):
         flat |= {name: entry for name, entry in outer.items() if name not in flat}
         flat.pop(str(root[0]), None)  # it holds the tokens, which must not stay in what is shown as extra
-    if profile.expiry_format == "none":
-        flat.pop("expires_in", None)
-    given = None if profile.expiry_format == "none" else at(value, shape.expires_in)
+    given = at(value, shape.expires_in)
     ends = _seconds(given, profile.expiry_format)
     if ends is not None and moment:
         ends = max(0.0, ends - (time.time() if now is None else now))
