@@ -247,7 +247,21 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 @pytest.mark.parametrize(("profile", "says"), WRONG)
 def test_a_real_token_response_shows_a_wrong_profile(profile: dict[str, Any], says: str) -> None:
     """The double makes its answers from the profile, so only a real one can tell that the profile is wrong."""
-    assert any(step.name == "new tokens are read" and says in step.wrong for step in trial(profile))
+    below = load_profile(profile["extends"])
+    real = next(e for e in below.examples if e.of == "refresh_granted")
+    said = {"of": real.of, "status": real.status, "body": real.body, "headers": real.headers}
+    steps = list(trial(profile | {"examples": [said]}))
+    assert any(step.name == "new tokens are read" and says in step.wrong for step in steps)
+    assert not [s for s in trial({"extends": profile["extends"], "examples": [said]}) if s.wrong]
+
+
+def test_what_shows_a_field_goes_with_it() -> None:
+    """Slack's user tokens, as its notes have it: the real answer of a bot's token is not taken for one of them."""
+    changed = {"extends": "slack", "token_response": {"root": "authed_user"}}
+    assert {e.of for e in load_profile(changed).examples} == {"expired", "refresh_dead"}
+    assert [step for step in trial(changed) if step.wrong] == []
+    ruled = load_profile({"extends": "slack", "expired_when": []})
+    assert {e.of for e in ruled.examples} == {"refresh_granted", "refresh_dead"}
 
 
 def test_a_refusal_that_passes_must_be_known_as_one() -> None:
