@@ -505,3 +505,28 @@ def test_a_profile_goes_along_in_a_pickle() -> None:
         again = pickle.loads(pickle.dumps(made))
         assert again.auth.placement.header == "X-Shopify-Access-Token"
         assert again.auth.guard.allows("https://acme.myshopify.com/x")
+
+
+@pytest.mark.parametrize(("margin", "refused"), [("never", 1), (225, 0)])
+def test_the_margin_is_the_providers(margin: Any, refused: int, run: Run) -> None:
+    """Twitch wants tokens to be renewed when they are refused, Google in advance."""
+    provider, session = run({"refresh_margin": margin}, lifetime=1.0)
+    session.auth.source.put(lambda now: session_pair_of(session, provider.issue(), now))  # type: ignore[union-attr]
+    assert session.get("me").ok
+    time.sleep(1.2)
+    assert session.get("me").ok and provider.model.refresh_calls == 1
+    assert provider.api_refusals == refused
+
+
+def test_the_margins_of_the_known_ones() -> None:
+    """As their own libraries have them."""
+    margins = {
+        "google": 225,
+        "twitch": None,
+        "exact_online": 30,
+        "slack": 7200,
+        "spotify": 60,
+        "entra": 300,
+        "xero": 300,
+    }
+    assert {name: load_profile(name).policy.margin for name in margins} == margins

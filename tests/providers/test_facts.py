@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -353,3 +354,53 @@ def test_a_lost_answer_costs_what_the_grace_says() -> None:
 def test_a_grace_that_is_too_short_for_a_successor_is_known() -> None:
     """Of the built-in ones Connect2id's 5 seconds."""
     assert [name for name in names() if not load_profile(name).policy.is_in_time] == ["connect2id"]
+
+
+@pytest.mark.parametrize(
+    ("name", "rotation", "lease", "patience"),
+    [
+        ("google", "none", 5.0, 30.0),
+        ("slack", "always", 10.0, 30.0),
+        ("procore", "always", 10.0, 30.0),
+        ("xero", "always", 5.0, 30.0),
+        ("atlassian", "always", 5.0, 30.0),
+        ("doorkeeper", "always", 5.0, 30.0),
+        ("okta", "maybe", 5.0, 21.0),
+        ("connect2id", "maybe", 2.5, 5.0),
+        ("dropbox", "maybe", 5.0, 30.0),
+    ],
+)
+def test_a_provider_decides_claim_and_deadline(name: str, rotation: str, lease: float, patience: float) -> None:
+    """As a session has them that only names its provider: nothing is forgiven, so a frozen holder gets longer; or it is."""
+    session = OAuthSession(
+        provider=name,
+        token_url="https://auth.example.com/token",
+        base_url="https://api.example.com/",
+        client_id="c",
+        refresh_token="r",
+        on_event=lambda event: None,
+    )
+    policy = session.auth._remake.args[0].refresh  # type: ignore[union-attr]
+    assert (policy.rotation, policy.lease, policy.patience) == (rotation, lease, patience)
+
+
+def test_what_does_not_rotate_is_presented_again_at_will() -> None:
+    """Google's refresh token outlives any number of lost answers."""
+    with FakeProvider(profile="google") as provider:
+        session = OAuthSession(
+            provider="google",
+            token_url=provider.token_url,
+            base_url=provider.api_url,
+            client_id=provider.client_id,
+            client_secret=provider.client_secret,
+            store=MemoryStore(),
+            token=provider.issue(),
+        )
+        provider.expire()
+        provider.fault("drop_after", times=3)
+        end = time.monotonic() + 30
+        while not session.get("me").ok:
+            assert time.monotonic() < end
+            time.sleep(0.5)
+        assert provider.model.refresh_calls == 4
+        session.close()
