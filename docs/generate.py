@@ -55,8 +55,9 @@ def plain(text: str) -> str:
 
 
 def matrix() -> str:
-    """The default rule, without any profile, over all real answers of the APIs."""
+    """The default rule, without any profile, over all answers of the APIs."""
     counts: Counter[tuple[bool, bool]] = Counter()
+    said_only = 0
     rows = [["Provider", "What it is", "Answer", "Default rule", "Right?", "With the profile"]]
     for name in names():
         profile = load_profile(name)
@@ -68,7 +69,9 @@ def matrix() -> str:
             verdict = {True: "refreshes", False: "passes on"}
             right = "yes" if does == expired else "**missed**" if expired else "**one needless refresh**"
             answer = f"{example.status} {literal(short(shown(example)))}"
-            rows.append([plain(profile.title), KINDS[example.of], answer, verdict[does], right, verdict[knows]])
+            doubt = " (*said*)" if example.source.startswith("unverified") else ""
+            said_only += bool(doubt)
+            rows.append([plain(profile.title), KINDS[example.of] + doubt, answer, verdict[does], right, verdict[knows]])
     total = sum(counts.values())
     quoted = sum(any(e.of in API_EXAMPLES for e in load_profile(name).examples) for name in names())
     summary = [
@@ -78,8 +81,9 @@ def matrix() -> str:
     ]
     return f"""{heading("The default rule, measured")}
 Without a profile an answer is taken for an expired token if it is a 401 whose challenge says ``invalid_token``, or a 401
-that says nothing else; no free text is looked for. Over the {total} real answers of {quoted} providers that are
-quoted in the profiles, that gives:
+that says nothing else; no free text is looked for. Over the {total} answers of {quoted} providers that stand in the
+profiles, {said_only} of which are said and not verified (marked *said*; for some, as for those marked *put together* in the
+profile, the code or the text is quoted and not the whole body), that gives:
 
 {table(summary, "40 30 30")}
 A missed one is what a profile, ``refresh_on`` or ``expired_when`` is for. A needless one costs one refresh per token and

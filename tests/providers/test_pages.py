@@ -128,4 +128,6 @@ def test_the_matrix_counts() -> None:
     text = generate().matrix()
     cells = [int(n) for n in re.findall(r"^     - (\d+)(?: \(\w+\))?$", text, re.M)[:4]]
     examples = [e for name in names() for e in load_profile(name).examples if not e.of.startswith("refresh_")]
-    assert sum(cells) == len(examples) == int(re.search(r"Over the (\d+) real", text)[1])  # type: ignore[index]
+    assert sum(cells) == len(examples) == int(re.search(r"Over the (\d+) answers", text)[1])  # type: ignore[index]
+    unverified = sum(example.source.startswith("unverified") for example in examples)
+    assert text.count("(*said*)") == unverified == int(re.search(r"(\d+) of which are said", text)[1])  # type: ignore[index]
