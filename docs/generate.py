@@ -82,8 +82,8 @@ def matrix() -> str:
     return f"""{heading("The default rule, measured")}
 Without a profile an answer is taken for an expired token if it is a 401 whose challenge says ``invalid_token``, or a 401
 that says nothing else; no free text is looked for. Over the {total} answers of {quoted} providers that stand in the
-profiles, {said_only} of which are said and not verified (marked *said*), that gives (of some the code or the text is known, and
-not the whole body; the source of each says so):
+profiles, {said_only} of which are said and not verified (marked *said*), that gives (of some the code or the text is
+known, and not the whole body; the source of each says so):
 
 {table(summary, "40 30 30")}
 A missed one is what a profile, ``refresh_on`` or ``expired_when`` is for. A needless one costs one refresh per token and
