@@ -404,3 +404,16 @@ def test_what_does_not_rotate_is_presented_again_at_will() -> None:
             time.sleep(0.5)
         assert provider.model.refresh_calls == 4
         session.close()
+
+
+def test_no_token_of_the_real_answer_is_given_out() -> None:
+    """Where the double gives no refresh token and no lifetime, it gives none of the example's either."""
+    body = '{"access_token":"a","refresh_token":"r","expires_in":60,"shop":"acme"}'
+    granted = {"of": "refresh_granted", "status": 200, "body": body}
+    profile = {"rotation": "none", "expiry_format": "none", "examples": [granted]}
+    assert [step for step in trial(profile) if step.wrong] == []
+    with FakeProvider(profile=profile, renews_access_token=True) as provider:
+        issued = provider.issue()
+    assert (
+        issued["shop"] == "acme" and not {"refresh_token", "expires_in"} & set(issued) and issued["access_token"] != "a"
+    )
