@@ -7,10 +7,11 @@ import time
 from typing import Any
 
 import pytest
+import requests
 
 from oauth_session import InvalidGrant, OAuthSession
 from oauth_session.providers import load_profile, names
-from oauth_session.providers.answers import Reader
+from oauth_session.providers.answers import Reader, at
 from oauth_session.rules.token_response import DenialKind, Denied, Granted
 from oauth_session.stores import MemoryStore
 from oauth_session.testing import FakeProvider
@@ -417,3 +418,24 @@ def test_no_token_of_the_real_answer_is_given_out() -> None:
     assert (
         issued["shop"] == "acme" and not {"refresh_token", "expires_in"} & set(issued) and issued["access_token"] != "a"
     )
+
+
+@pytest.mark.parametrize(
+    "name", ["amazon_sp_api", "box", "dropbox", "facebook", "salesforce", "shopify", "spotify", "withings", "xero"]
+)
+def test_a_double_refuses_in_the_words_of_its_provider(name: str) -> None:
+    """As anybody's client sees it: the real answer, byte for byte, to an expired token and to a missing permission."""
+    profile = load_profile(name)
+    real = next(e for e in profile.examples if e.of == "expired")
+    permission = next((e for e in profile.examples if e.of == "permission"), None)
+    with FakeProvider(profile=name) as provider:
+        token = at(provider.issue(), profile.token_response.access_token)
+        headers = {profile.header: f"{profile.scheme} {token}".strip()}
+        assert requests.get(provider.api_url + "me", headers=headers, timeout=10).json()["method"] == "GET"
+        if permission is not None:
+            refused = requests.get(provider.api_url + "forbidden", headers=headers, timeout=10)
+            assert (refused.status_code, refused.text) == (permission.status, permission.body)
+        provider.expire()
+        found = requests.get(provider.api_url + "me", headers=headers, timeout=10)
+    assert (found.status_code, found.text) == (real.status, real.body)
+    assert {n: found.headers[n] for n in real.headers} == dict(real.headers)
