@@ -48,6 +48,8 @@ def folded(
     by_hand, known = Metadata.of(metadata), None
     token_url = token_url or by_hand.endpoint("token_endpoint")
     policy, found = refresh or RefreshPolicy(), detect or Detection()
+    if provider_params is not None and not isinstance(provider_params, Mapping):
+        raise ConfigurationError("provider_params must map the names of placeholders to their values")
     if provider is not None:
         from . import providers  # what is not used is not imported
 

@@ -36,9 +36,11 @@ GRACES = ["same_pair", "new_pair", "newest_only", "until_used"]
 
 
 @contextmanager
-def stopped(point: str, provider: FakeProvider, store: str) -> Iterator[subprocess.Popen[str]]:
+def stopped(
+    point: str, provider: FakeProvider, store: str, profile: str | None = None
+) -> Iterator[subprocess.Popen[str]]:
     """A process that has stopped itself at that point of its refresh."""
-    command = [sys.executable, str(PROGRAM), point, json.dumps(settings_of(provider, store))]
+    command = [sys.executable, str(PROGRAM), point, json.dumps(settings_of(provider, store) | {"provider": profile})]
     env = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -184,7 +185,10 @@ def _grace(registration: Registration) -> Iterator[Finding]:
     policy = registration.refresh
     if policy.is_in_time:
         lasts = f"a claim lasts {policy.lease:g} s, an answer is waited for {policy.patience:g} s"
-        grace = f", a used refresh token is good for {policy.reuse_grace:g} s" if policy.reuse_grace else ""
+        until = (
+            "until the new access token is used" if policy.reuse_grace == math.inf else f"for {policy.reuse_grace:g} s"
+        )
+        grace = f", a used refresh token is good {until}" if policy.reuse_grace else ""
         yield ok("rotation and grace", lasts + grace)
         return
     yield wrong(

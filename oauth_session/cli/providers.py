@@ -12,7 +12,7 @@ from rich.text import Text
 from ..errors import ConfigurationError
 from ..providers import load_profile, names
 from ..providers.profile import Profile
-from ..providers.words import expiry_words, facts, said
+from ..providers.words import expiry_words, facts, grace_words, said
 from .shared import Failed, out
 
 
@@ -72,8 +72,7 @@ def _list() -> None:
         table.add_column(heading, overflow="fold", no_wrap=heading == "name")
     for name in names():
         profile = load_profile(name)
-        grace = said("reuse_grace", profile.reuse_grace) if profile.reuse_grace else ""
-        row = (profile.title, said("rotation", profile.rotation), grace, expiry_words(profile))
+        row = (profile.title, said("rotation", profile.rotation), grace_words(profile), expiry_words(profile))
         table.add_row(Text(name, style="bold"), *map(Text, row))
     out.print(table)
 

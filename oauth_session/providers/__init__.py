@@ -12,13 +12,19 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigurationError
-from .profile import Profile
+from .profile import API_EXAMPLES, Profile
 from .provider import Provider
 from .schema import load
 
 __all__ = ["Profile", "Provider", "bound", "load_profile", "names"]
 
 Named = str | os.PathLike[str] | Mapping[str, Any] | Profile
+
+# What shows how these fields were, and is not taken over where one of them is replaced.
+_SHOWN = (
+    ({"expired_when", "not_expired_when", "refresh_on", "default_401"}, API_EXAMPLES),
+    ({"token_response", "expiry_format", "token_success"}, ("refresh_granted",)),
+)
 
 
 @lru_cache(maxsize=1)
@@ -98,6 +104,6 @@ def _extended(table: Mapping[str, Any], file: str, depth: int) -> dict[str, Any]
         raise ConfigurationError(f"{file}: extends: must be one of {', '.join(names())}, not {base!r}")
     below = dict(_table(base))
     sources = {name: text for name, text in below.get("sources", {}).items() if name not in own}
-    if "expired_when" in own or "not_expired_when" in own or "refresh_on" in own or "default_401" in own:
-        below.pop("examples", None)  # they show what the rules were
+    gone = {kind for fields, kinds in _SHOWN for kind in kinds if own.keys() & fields}
+    below["examples"] = [example for example in below.get("examples", ()) if example["of"] not in gone]
     return below | {"sources": sources} | own

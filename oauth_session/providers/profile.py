@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -13,10 +14,10 @@ from ..rules.rule import Rule
 from .templates import Param, fill, missing
 
 Format = Literal["form", "json", "query"]
-Expiry = Literal["seconds", "milliseconds", "epoch", "epoch_milliseconds", "iso8601"]
+Expiry = Literal["seconds", "milliseconds", "epoch", "epoch_milliseconds", "iso8601", "none"]
 # What an example is of: answers of the API, then answers of the token endpoint.
 API_EXAMPLES = ("expired", "permission", "rate_limit", "other", "success")
-TOKEN_EXAMPLES = ("refresh_dead", "refresh_transient", "refresh_early")
+TOKEN_EXAMPLES = ("refresh_granted", "refresh_dead", "refresh_transient", "refresh_early")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +116,13 @@ class Profile:
     @property
     def policy(self) -> RefreshPolicy:
         """Its rotation, grace and times."""
+        grace = self.reuse_grace
+        if self.grace == "until_used" and not grace and self.rotation != "none":
+            grace = math.inf  # who died before the commit has not used the new token, however long ago that is (law 10)
         return RefreshPolicy(
             margin=self.refresh_margin,
             rotation=self.rotation,
-            reuse_grace=self.reuse_grace,
+            reuse_grace=grace,
             min_token_age=self.min_token_age,
             needs_live_token=self.refresh_needs_live_token,
         )

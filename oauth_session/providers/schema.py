@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Callable, Mapping
 from datetime import date
@@ -12,11 +11,13 @@ from typing import Any, get_args
 from ..errors import ConfigurationError
 from ..rules.rule import Rule, path_of, statuses
 from ..rules.token_request import METHODS
+from ..rules.token_response import parse_json
 from .profile import API_EXAMPLES, TOKEN_EXAMPLES, Example, Expiry, Format, Profile, Shape
 from .templates import Param, check_param, check_text, check_url
 
 _HEADER = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _SOURCE = re.compile(r"(verified|unverified|chosen): \S.*", re.DOTALL)
+_CENTURY = 100 * 365.25 * 86400.0
 HOOKS = ("build_refresh", "parse_refresh", "after_refresh")
 # What is no fact about the provider, and so needs no source.
 NO_FACT = ("name", "title", "last_checked", "notes", "params", "examples", "sources", "extends", *HOOKS)
@@ -153,8 +154,8 @@ class _Reader:
         return tuple(sorted(statuses("refresh_on", value)))
 
     def seconds(self, value: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float) or value < 0 or math.isnan(value):
-            raise ConfigurationError(f"must be a number of seconds, 0 or more, not {value!r}")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _CENTURY:
+            raise ConfigurationError(f"must be a number of seconds, from 0 to a century, not {str(value)[:40]!r}")
         return float(value)
 
     def margin(self, value: Any) -> float | None:
@@ -185,6 +186,9 @@ class _Reader:
         status = sorted(statuses("status", [entry.get("status")]))[0]
         if not isinstance(entry.get("body", ""), str):
             raise ConfigurationError("body must be text")
+        granted = entry["of"] == "refresh_granted"
+        if granted and not (200 <= status < 300 and isinstance(parse_json(entry.get("body", "").encode()), dict)):
+            raise ConfigurationError("new tokens come in a JSON object, with a status from 200 to 299")
         source = self.source(entry["source"]) if "source" in entry else ""
         return Example(entry["of"], status, entry.get("body", ""), self.headers(entry.get("headers", {})), source)
 

@@ -16,6 +16,8 @@ _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
 _AUTHORITY = re.compile(r"https?://([^/?#]*)(.*)", re.DOTALL)
 # What may stand behind a label: two further labels at least, fixed ones, such as ".myshopify.com".
 _FIXED = re.compile(rf"\.(?:{_LABEL}\.)+[A-Za-z]{{2,63}}(?::[0-9]{{1,5}})?")
+# Under these, of two letters more, names are sold one by one, as under .com: co.uk, com.au, or.jp.
+_SOLD = re.compile(r"\.(?:ac|co|com|edu|gob|gov|gv|mil|ne|net|nom|or|org)\.[A-Za-z]{2}(?::[0-9]{1,5})?")
 _VALUES = {
     "label": re.compile(_LABEL),
     "host": re.compile(rf"(?:{_LABEL}\.)+[A-Za-z]{{2,63}}"),
@@ -89,7 +91,8 @@ def check_url(url: str, params: Mapping[str, Param], *, origin: bool = False) ->
             raise ConfigurationError(f"{{{param.name}}} is a {param.kind} and cannot stand in the host")
         if param.kind == "host" and place[0] != authority:
             raise ConfigurationError(f"{{{param.name}}} is a host, so it must be the whole host")
-        if param.kind == "label" and not param.choices and not _FIXED.fullmatch(_PLACE.sub("x", behind)):
+        free = param.kind == "label" and not param.choices
+        if free and (not _FIXED.fullmatch(plain := _PLACE.sub("x", behind)) or _SOLD.fullmatch(plain)):
             raise ConfigurationError(
                 f"{{{param.name}}} could change the host: behind it must stand a fixed one such as .example.com, "
                 "or it must have choices"

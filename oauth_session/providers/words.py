@@ -78,6 +78,8 @@ def said(name: str, value: Any) -> str:
         return _ROTATION[value]
     if name == "default_401":
         return _DEFAULT_401[value]
+    if name == "expiry_format" and value == "none":
+        return "nothing: no lifetime is told"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Shape):
@@ -110,6 +112,13 @@ def expiry_words(profile: Profile) -> str:
     if profile.default_401 == "refresh":
         rules.append("any 401 that says nothing else")
     return "; ".join(rules)
+
+
+def grace_words(profile: Profile) -> str:
+    """For how long a used refresh token is good, or nothing."""
+    if profile.reuse_grace:
+        return duration(profile.reuse_grace)
+    return "until the new token is used" if profile.policy.reuse_grace else ""
 
 
 def duration(seconds: float) -> str:

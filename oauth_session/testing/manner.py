@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from oauth_session.providers import Profile
+from oauth_session.providers.answers import at as _at
 from oauth_session.providers.profile import Example
 from oauth_session.providers.templates import names_in
 from oauth_session.rules.rule import Rule
@@ -79,6 +80,9 @@ class Profiled(Manner):
         self._profile = profile
         self.expired = self._answers("expired") or [_made(rule) for rule in profile.expired_when]
         self.refusal = self._refuse
+        granted = next((example for example in profile.examples if example.of == "refresh_granted"), None)
+        self._status = granted.status if granted else 200
+        self._granted: Any = json.loads(granted.body) if granted else {}
         self.forbidden = next(iter(self._answers("permission")), Manner.forbidden)
         self.limited = next(iter(self._answers("rate_limit")), Manner.limited)
 
@@ -155,7 +159,7 @@ class Profiled(Manner):
         """A success in the profile's shape; a dead refresh token, or one that comes too early, in its words."""
         data = json.loads(answer.body)
         if answer.status == 200:
-            shaped = json_answer(200, self.issued(data, now))
+            shaped = json_answer(self._status, self.issued(data, now))
             return shaped._replace(headers=answer.headers | shaped.headers)
         of = {"invalid_grant": "refresh_dead", "too_early": "refresh_early"}.get(data.get("error"))
         if of is None:
@@ -166,12 +170,15 @@ class Profiled(Manner):
         return said[0]._replace(headers=answer.headers | said[0].headers) if said else answer
 
     def issued(self, answer: dict[str, Any], now: float) -> dict[str, Any]:
-        """With its names, nested as it has them, and the expiry in its format."""
-        profile, told = self._profile, dict(answer)
+        """With its names, nested as it has them, and the expiry in its format; the rest is as in a real answer."""
+        profile, told, shaped = self._profile, dict(answer), self._granted
         seconds = told.pop("expires_in", None)
-        if seconds is not None and profile.default_lifetime is None:
+        if seconds is not None and profile.default_lifetime is None and profile.expiry_format != "none":
             told["expires_in"] = _expiry(seconds, profile.expiry_format, now)
-        shaped: Any = {}
+        for name in ("access_token", "refresh_token", "expires_in"):
+            shaped = _without(shaped, getattr(profile.token_response, name))
+        if _at(shaped, profile.token_response.token_type) is not None:
+            told.pop("token_type", None)
         for name in profile.token_response.__dataclass_fields__:
             if name in told:
                 shaped = _put(shaped, getattr(profile.token_response, name), told.pop(name))
@@ -219,6 +226,15 @@ def _put(whole: Any, path: tuple[str | int, ...], value: Any) -> Any:
         return found
     members = dict(whole) if isinstance(whole, dict) else {}
     return members | {step: _put(members.get(step), rest, value)}
+
+
+def _without(whole: Any, path: tuple[str | int, ...]) -> Any:
+    """The value less what stands there."""
+    outer = _at(whole, path[:-1])
+    if not isinstance(outer, dict):
+        return whole
+    rest = {name: value for name, value in outer.items() if name != path[-1]}
+    return _put(whole, path[:-1], rest)
 
 
 def _expiry(seconds: float, form: str, now: float) -> object:

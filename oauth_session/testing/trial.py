@@ -8,11 +8,13 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from oauth_session.client import OAuthClient
-from oauth_session.errors import InvalidGrant, OAuthSessionError
+from oauth_session.errors import InvalidGrant, OAuthSessionError, TemporarilyUnavailable
 from oauth_session.policy import RefreshPolicy
 from oauth_session.providers import Named, load_profile
+from oauth_session.providers.answers import Reader
 from oauth_session.providers.profile import Profile
 from oauth_session.providers.templates import Param
+from oauth_session.rules.token_response import Denied
 from oauth_session.session import OAuthSession
 from oauth_session.stores import MemoryStore
 
@@ -21,6 +23,9 @@ from .manner import Profiled, answer_of
 from .provider import FakeProvider
 
 _VALUES = {"label": "acme", "host": "login.example.com", "segment": "acme", "value": "acme"}
+
+
+_UNREAD = "it speaks of a refresh token, and none is found"
 
 
 class _Wrong(Exception):
@@ -47,6 +52,8 @@ def trial(provider: Named) -> Iterator[Step]:
     lives = profile.refresh_needs_live_token
     for answer in manner.expired or [Answer(401, {}, b"")]:
         yield _step("refresh while alive" if lives else "expiry, refresh, replay", answer, profile)
+    for answer in _of(profile, "refresh_granted"):
+        yield _step("new tokens are read", answer, profile)
     dead: list[Answer | None] = [*_of(profile, "refresh_dead")]
     for said in dead or [None]:
         yield _step("dead refresh token", said, profile)
@@ -80,6 +87,7 @@ class _Trial:
     """A double with one login, and a session on it."""
 
     def __init__(self, profile: Profile) -> None:
+        self.profile = profile
         profile = replace(profile, min_token_age=0.0)  # ages of minutes and days are not waited for
         self.double = FakeProvider(profile=profile)
         self.client = OAuthClient(
@@ -110,13 +118,16 @@ class _Trial:
     def refreshes(self) -> int:
         return self.double.model.refresh_calls
 
-    def refuse_refresh(self) -> None:
-        """A refresh that does not succeed, and must not cost the grant."""
+    def refuse_refresh(self, known: bool = True) -> None:
+        """A refresh that does not succeed, and must not cost the grant; `known` as a matter of time only."""
         try:
             self.client.refresh("g")
         except InvalidGrant:
             raise _Wrong("the grant was given up") from None
-        except OAuthSessionError:
+        except TemporarilyUnavailable:
+            return
+        except OAuthSessionError as error:
+            _must(not known, f"it was not known as one that passes: {error}")
             return
         raise _Wrong("the refresh was said to have succeeded")
 
@@ -145,6 +156,23 @@ def _alive(tried: _Trial, answer: Answer | None) -> None:
     _must(tried.get().ok and tried.refreshes() == 1, "the next request failed")
 
 
+def _granted(tried: _Trial, answer: Answer | None) -> None:
+    assert answer is not None
+    profile = tried.profile
+    found = Reader(profile).read(*answer)
+    if isinstance(found, Denied):
+        raise _Wrong("no access token is found in it")
+    _must(profile.rotation != "always" or found.refresh_token, "no refresh token is found in it, and it rotates")
+    _must(found.refresh_token or profile.rotation == "none" or "refresh" not in answer.body.decode().lower(), _UNREAD)
+    if profile.expiry_format == "none" or "expir" not in answer.body.decode().lower():
+        return
+    lives = found.lifetime
+    _must(lives is not None, "no lifetime is found in it")
+    if profile.lifetime and profile.expiry_format.endswith("seconds") and not profile.expiry_format.startswith("epoch"):
+        fits = profile.lifetime / 10 <= (lives or 0.0) <= profile.lifetime * 10
+        _must(fits, f"it says that the token lives {lives:g} s, and the profile {profile.lifetime:g} s")
+
+
 def _dead(tried: _Trial, answer: Answer | None) -> None:
     if answer is not None:
         tried.double.fault((answer.status, answer.headers, answer.body), times=9)
@@ -165,15 +193,16 @@ def _dead(tried: _Trial, answer: Answer | None) -> None:
 
 def _transient(tried: _Trial, answer: Answer | None) -> None:
     assert answer is not None
-    tried.double.fault((answer.status, answer.headers, answer.body))
+    tried.double.fault((answer.status, answer.headers, answer.body), times=9)  # a refusal for good is asked about again
     tried.refuse_refresh()
+    tried.double.clear_faults()
     _must(tried.client.refresh("g", force=True), "the grant was lost")
     _must(tried.get().ok, "the next request failed")
 
 
 def _young(tried: _Trial, answer: Answer | None) -> None:
     tried.double.model.min_token_age = 600.0
-    tried.refuse_refresh()
+    tried.refuse_refresh(known=any(example.of == "refresh_early" for example in tried.profile.examples))
     tried.double.model.min_token_age = 0.0
     _must(tried.client.refresh("g", force=True), "the grant was lost")
     _must(tried.get().ok, "the next request failed")
@@ -196,6 +225,7 @@ def _untouched(path: str) -> Callable[[_Trial, Answer | None], None]:
 _STEPS = {
     "expiry, refresh, replay": _expiry,
     "refresh while alive": _alive,
+    "new tokens are read": _granted,
     "dead refresh token": _dead,
     "refresh that fails for now": _transient,
     "refresh of a young token": _young,

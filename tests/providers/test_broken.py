@@ -9,6 +9,7 @@ import pytest
 
 from oauth_session import ConfigurationError, OAuthSession
 from oauth_session.providers import load_profile
+from oauth_session.providers.schema import CHECKS
 
 BROKEN: dict[str, tuple[str, str, str]] = {
     "an unknown field": ('expired_if = "always"', "expired_if", "there is no such field"),
@@ -24,6 +25,13 @@ BROKEN: dict[str, tuple[str, str, str]] = {
         "a status alone belongs in refresh_on",
     ),
     "a status that is none": ("refresh_on = [4010]", "refresh_on", "100 to 599"),
+    "a number without an end": ("lifetime = inf", "lifetime", "number of seconds"),
+    "a number beyond all bounds": (f"reuse_grace = 1{'0' * 400}", "reuse_grace", "number of seconds"),
+    "new tokens that are none": (
+        '[[examples]]\nof = "refresh_granted"\nstatus = 200\nbody = "[]"',
+        "examples: example 1",
+        "a JSON object",
+    ),
     "no number": ('reuse_grace = "ten"', "reuse_grace", "number of seconds"),
     "a grace without rotation": ('rotation = "none"\nreuse_grace = 30', "reuse_grace", "needs no grace"),
     "a word that is none": ('rotation = "often"', "rotation", "must be one of none, maybe, always"),
@@ -49,6 +57,18 @@ SMUGGLERS = {
     "a host with more around it": ("host", "https://{x}.example.com/token"),
     "no fixed domain behind it": ("label", "https://{x}.com/token"),
     "the port": ("label", "https://example.com:{x}/token"),
+    "a domain under which names are sold": ("label", "https://{x}.co.uk/token"),
+    "another such": ("label", "https://api-{x}.com.au/token"),
+    "the scheme": ("label", "{x}://example.com/token"),
+    "behind letters": ("label", "https://api{x}.example.com/token"),
+    "two in a row": ("label", "https://{x}{x}.example.com/token"),
+    "a backslash": ("label", "https://{x}\\\\.example.com/token"),
+    "an address": ("label", "https://{x}.1.2.3.4/token"),
+    "brackets": ("label", "https://[{x}]/token"),
+    "a dot at the end": ("label", "https://{x}.example.com./token"),
+    "a user": ("label", "https://u@{x}.example.com/token"),
+    "an escape": ("label", "https://{x}.example.com%2eevil.com/token"),
+    "letters that are no letters": ("label", "https://{x}.exämple.com/token"),
 }
 
 
@@ -97,6 +117,7 @@ def test_a_template_cannot_let_a_value_choose_the_host(kind: str, url: str, fiel
             "-acme",
         ),
         *("acme.myshopify.com", "evil.com\\", "x" * 64, None, 7, ["acme"]),
+        *("evil.com", "a%2eb", "[::1]", "a.", "a\x00", "\uff41", "a\u3002b", "a\u2024b", "acme\u200b", "_a", "a-"),
     ],
 )
 def test_a_value_cannot_change_the_host(value: Any) -> None:
@@ -104,6 +125,75 @@ def test_a_value_cannot_change_the_host(value: Any) -> None:
     profile = {"token_url": "https://{shop}.example.com/token", "params": {"shop": {"kind": "label"}}}
     with pytest.raises(ConfigurationError, match="provider_params: shop must be one part of a host name"):
         OAuthSession(provider=profile, provider_params={"shop": value}, client_id="c", refresh_token="r")
+
+
+@pytest.mark.parametrize(
+    "value", ["..", ".", "a/b", "%2e%2e", "a?b", "a#b", "a;b", "", "a\n", "a" * 201, "\u00e4", None]
+)
+def test_a_value_cannot_change_the_path(value: Any) -> None:
+    """One part of it is all that a segment can be."""
+    profile = {"token_url": "https://example.com/{tenant}/token", "params": {"tenant": {"kind": "segment"}}}
+    with pytest.raises(ConfigurationError, match="provider_params: tenant must be one part of a path"):
+        OAuthSession(provider=profile, provider_params={"tenant": value}, client_id="c", refresh_token="r")
+
+
+@pytest.mark.parametrize(
+    "value", ["a", "a.b.", "1.2.3.4", "a..b", "-a.com", "evil.com:1", "u@evil.com", "a.com/x", "a.com#", ""]
+)
+def test_a_host_is_a_host_and_nothing_else(value: str) -> None:
+    """Neither address, port nor user."""
+    profile = {"token_url": "https://{host}/token", "params": {"host": {"kind": "host"}}}
+    with pytest.raises(ConfigurationError, match="provider_params: host must be a host name and nothing else"):
+        OAuthSession(provider=profile, provider_params={"host": value}, client_id="c", refresh_token="r")
+
+
+def test_a_field_that_is_overridden_is_checked_with_the_others() -> None:
+    """Placeholders of the base cannot be made to mean more."""
+    for change in ({"params": {"shop": {"kind": "host"}}}, {"token_url": "https://{shop}/token"}, {"params": {}}):
+        with pytest.raises(ConfigurationError, match="provider: token_url: "):
+            load_profile({"extends": "shopify"} | change)
+
+
+NO_VALUES: list[Any] = [
+    None,
+    1,
+    "x",
+    [],
+    {},
+    [1],
+    [None],
+    {"a": 1},
+    {1: 2},
+    [{}],
+    object(),
+    b"x",
+    10**400,
+    float("nan"),
+    "{x}",
+]
+
+
+def complaint(field: str, value: Any) -> str:
+    try:
+        load_profile({field: value})
+    except ConfigurationError as error:
+        return str(error)
+    return f"provider: {field}"
+
+
+@pytest.mark.parametrize("field", [*CHECKS, "extends"])
+def test_whatever_stands_in_a_field_is_read_or_refused_with_its_name(field: str) -> None:
+    """No other error, and file and field are named."""
+    said = [complaint(field, value) for value in NO_VALUES]
+    assert [text for text in said if not text.startswith("provider: ") or field not in text] == []
+    assert any(text != f"provider: {field}" for text in said)
+
+
+@pytest.mark.parametrize("values", [7, "shop", [("shop", "acme")]])
+def test_the_values_are_a_mapping(values: Any) -> None:
+    """And nothing that could be taken for one."""
+    with pytest.raises(ConfigurationError, match="provider_params must map"):
+        OAuthSession(provider="shopify", provider_params=values, client_id="c", refresh_token="r")
 
 
 def test_a_missing_and_an_unknown_value_are_named() -> None:

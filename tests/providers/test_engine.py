@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -17,7 +18,7 @@ from oauth_session.events import Event
 from oauth_session.providers import load_profile
 from oauth_session.providers.answers import flatten
 from oauth_session.stores import MemoryStore
-from oauth_session.testing import FakeProvider
+from oauth_session.testing import Answer, FakeProvider
 
 Run = Callable[..., tuple[FakeProvider, OAuthSession]]
 
@@ -384,9 +385,7 @@ def test_an_argument_wins_over_the_profile(run: Run) -> None:
     registration = session.auth._remake.args[0]  # type: ignore[union-attr]
     assert registration.refresh.rotation == "none" and registration.refresh.margin == 7.0
     assert [sorted(rule.statuses) for rule in registration.detect.expired_when] == [[418]]
-    provider.refusal = lambda verdict: __import__("oauth_session.testing", fromlist=["Answer"]).Answer(
-        418, {}, b'{"b": 2}'
-    )
+    provider.refusal = lambda verdict: Answer(418, {}, b'{"b": 2}')
     provider.expire()
     assert session.get("me").ok
 
@@ -416,3 +415,118 @@ def test_one_client_of_a_provider_with_many_tenants() -> None:
     assert client._registration.token_url == "https://acme.example.com/token"
     assert client.auth("g").guard.allows("https://acme.example.com/x")
     assert not client.auth("g").guard.allows("https://other.example.com/x")
+
+
+# -- every kind of rule, and the other address
+
+
+RULES: dict[str, tuple[dict[str, Any], Answer, Answer]] = {
+    "status and path": (
+        {"status": 403, "path": "error.code", "equals": 9},
+        Answer(403, {}, b'{"error": {"code": 9}}'),
+        Answer(403, {}, b'{"error": {"code": "9"}}'),
+    ),
+    "one of several statuses": (
+        {"status": [400, 403], "path": "code", "in": ["a", "b"]},
+        Answer(400, {}, b'{"code": "b"}'),
+        Answer(400, {}, b'{"code": "c"}'),
+    ),
+    "a path into a list": (
+        {"status": 403, "path": "[1].errors[0].name", "equals": "expired"},
+        Answer(403, {}, b'[{}, {"errors": [{"name": "expired"}]}]'),
+        Answer(403, {}, b'[{"errors": [{"name": "expired"}]}, {}]'),
+    ),
+    "a challenge": (
+        {"status": 403, "error": "invalid_token"},
+        Answer(403, {"WWW-Authenticate": 'Bearer realm="x", error="invalid_token"'}, b""),
+        Answer(403, {"WWW-Authenticate": 'Bearer realm="invalid_token", error="other"'}, b""),
+    ),
+    "a header": (
+        {"status": 403, "header": {"X-Reason": "token-expired"}},
+        Answer(403, {"x-reason": "token-expired"}, b""),
+        Answer(403, {"x-reason": "not token-expired"}, b""),
+    ),
+    "the whole text": (
+        {"status": 403, "body": "Bad_OAuth_Token"},
+        Answer(403, {}, b"Bad_OAuth_Token\n"),
+        Answer(403, {}, b"No Bad_OAuth_Token"),
+    ),
+    "a success": (
+        {"status": 200, "path": "ok", "equals": False},
+        Answer(200, {}, b'{"ok": false}'),
+        Answer(200, {}, b'{"ok": 0}'),
+    ),
+}
+
+
+@pytest.mark.parametrize(("rule", "expired", "near"), RULES.values(), ids=RULES)
+def test_a_kind_of_rule(rule: dict[str, Any], expired: Answer, near: Answer, run: Run) -> None:
+    """What it describes is followed up, what only looks like it is not; as a deny rule it keeps a 401 from being one."""
+    provider, session = run({"expired_when": [rule]})
+    provider.refusal = lambda verdict: expired
+    provider.expire()
+    assert session.get("me").json()["method"] == "GET" and provider.model.refresh_calls == 1
+    provider.forbidden = near
+    assert session.get("forbidden").content == near.body and provider.model.refresh_calls == 1
+    deny = rule | {"status": 401}
+    provider, session = run({"not_expired_when": [deny]})
+    provider.refusal = lambda verdict: expired._replace(status=401)
+    provider.expire()
+    assert session.get("me").status_code == 401 and provider.model.refresh_calls == 0
+    provider.refusal = lambda verdict: near._replace(status=401)
+    assert session.get("me").ok and provider.model.refresh_calls == 1
+
+
+def test_a_refresh_goes_to_its_own_address(run: Run) -> None:
+    """`refresh_url`, as Figma has it; and a `token_url` that is given wins over both."""
+    provider, _ = run({})
+    profile = {"token_url": "http://127.0.0.1:1/code", "refresh_url": provider.token_url}
+    session = OAuthSession(
+        provider=profile,
+        base_url=provider.api_url,
+        client_id=provider.client_id,
+        client_secret=provider.client_secret,
+        store=MemoryStore(),
+        token=provider.issue(),
+    )
+    provider.expire()
+    assert session.get("me").ok and provider.model.refresh_calls == 1
+    session.close()
+    nowhere = {"token_url": provider.token_url, "refresh_url": "http://127.0.0.1:1/refresh"}
+    _, other = run(nowhere, token_url=provider.token_url, base_url=provider.api_url, token=provider.issue())
+    provider.expire()
+    assert other.get("me").ok and provider.model.refresh_calls == 2
+
+
+def test_a_profile_goes_along_in_a_pickle() -> None:
+    """By name, as a dict, or as it was loaded."""
+    for given in ("shopify", {"extends": "shopify", "lifetime": 60}, load_profile("shopify")):
+        made = OAuthSession(provider=given, provider_params={"shop": "acme"}, client_id="c", refresh_token="r")
+        again = pickle.loads(pickle.dumps(made))
+        assert again.auth.placement.header == "X-Shopify-Access-Token"
+        assert again.auth.guard.allows("https://acme.myshopify.com/x")
+
+
+@pytest.mark.parametrize(("margin", "refused"), [("never", 1), (225, 0)])
+def test_the_margin_is_the_providers(margin: Any, refused: int, run: Run) -> None:
+    """Twitch wants tokens to be renewed when they are refused, Google in advance."""
+    provider, session = run({"refresh_margin": margin}, lifetime=1.0)
+    session.auth.source.put(lambda now: session_pair_of(session, provider.issue(), now))  # type: ignore[union-attr]
+    assert session.get("me").ok
+    time.sleep(1.2)
+    assert session.get("me").ok and provider.model.refresh_calls == 1
+    assert provider.api_refusals == refused
+
+
+def test_the_margins_of_the_known_ones() -> None:
+    """As their own libraries have them."""
+    margins = {
+        "google": 225,
+        "twitch": None,
+        "exact_online": 30,
+        "slack": 7200,
+        "spotify": 60,
+        "entra": 300,
+        "xero": 300,
+    }
+    assert {name: load_profile(name).policy.margin for name in margins} == margins

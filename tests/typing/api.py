@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, assert_type
 
 import requests
@@ -54,6 +55,11 @@ assert_type(session.get("me", auth=NO_AUTH), requests.Response)
 plain: requests.Session = session
 
 client = OAuthClient(token_url="https://auth.example.com/token", client_id="app", origins="*")
+OAuthSession(provider="shopify", provider_params={"shop": "acme"}, client_id="app")
+OAuthClient(provider=Path("acme.toml"), client_id="app")
+OAuthClient(provider={"extends": "xero", "reuse_grace": 60}, client_id="app")
+OAuthSession(provider=7, client_id="app")  # type: ignore[arg-type]
+OAuthSession(provider="shopify", provider_params={"shop": 7}, client_id="app")  # type: ignore[dict-item]
 assert_type(client.session("g"), OAuthSession)
 assert_type(client.auth("g"), TokenAuth)
 assert_type(client.token("g", timeout=1.0), Token)
