@@ -98,6 +98,7 @@ RANKS = {
     "testing.model": 5.1,
     "testing.wire": 5.05,
     "testing.resource": 5.15,
+    "testing.consent": 5.2,
     "testing.manner": 5.2,
     "testing.provider": 5.3,
     "testing.plugin": 5.4,
