@@ -118,6 +118,7 @@ RANKS = {
     "cli.doctor": 7.0,
     "cli.demo_worker": 6.9,
     "cli.demo_report": 6.9,
+    "cli.demo_serve": 6.9,
     "cli": 7.1,
     "__main__": 7.2,
 }
