@@ -31,7 +31,7 @@ OF_THE_SDIST_ALONE = {"PKG-INFO"}  # beside the folder of setuptools
 NEEDED = {"requests", "redis", "urllib3"}
 EXTRAS = {"bench", "cli", "crypto", "otel", "test"}
 PYTHONS = ("3.11", "3.12", "3.13")
-SOME_TESTS = ("tests/test_layers.py", "tests/test_import.py", "tests/test_release.py", "tests/rules", "tests/testing")
+SOME_TESTS = ("tests/test_layers.py", "tests/test_import.py", "tests/test_release.py", "tests/testing")
 
 
 def main(target: Path) -> None:
