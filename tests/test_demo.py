@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from support.person import Person
+
+from oauth_session.cli.settings import client_of, services
 
 
 def run(*args: str) -> subprocess.CompletedProcess[str]:
@@ -46,3 +51,28 @@ def test_the_demo_fails_when_something_fails() -> None:
     assert "Redis store" in done.stderr
     assert "hunter2" not in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_provider_to_try_with(tmp_path: Path) -> None:
+    """`--serve` runs a provider with a login and writes settings for the other commands; Ctrl-C removes what it wrote."""
+    file = tmp_path / "demo.toml"
+    command = [sys.executable, "-m", "oauth_session", "demo", "--serve", str(file)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            said = [process.stdout.readline() for _ in range(3)]
+            assert f"oauth-session login --config {file}" in said[1]
+            taken = run("demo", "--serve", str(file))
+            assert (taken.returncode, "File exists" in taken.stderr) == (1, True)
+            client = client_of(services(file)["demo"], None)
+            asked = client.authorize_url("http://127.0.0.1/callback")
+            client.exchange("default", Person().visit(asked.url), asked.pending)
+            client.close()
+            got = run("request", "GET", "me", "--config", str(file))
+            assert json.loads(got.stdout)["path"] == "/api/me", got.stderr
+        finally:
+            process.send_signal(signal.SIGINT)
+        rest = process.stdout.read()
+    assert process.returncode == 0
+    assert rest.startswith("authorization_code: 200\n")
+    assert list(tmp_path.iterdir()) == []

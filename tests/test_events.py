@@ -220,7 +220,7 @@ def test_a_callback_breaks_no_request(
     took = time.monotonic() - start
     threads = sum(thread.name == "oauth-session-event" for thread in threading.enumerate())
     over.set()
-    assert took < 8 and threads <= telling.LATE_MOST
+    assert took < 8 and threads <= telling.LATE_MOST + 1  # the other callback's last thread may be on its way out
     assert [event.name for event in heard].count("replayed") == 10  # the other one hears everything
     assert ("raised" if what == "raises" else "has not come back") in caplog.text
     assert eventually(lambda: not any(t.name == "oauth-session-event" for t in threading.enumerate()))

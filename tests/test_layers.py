@@ -98,6 +98,7 @@ RANKS = {
     "testing.model": 5.1,
     "testing.wire": 5.05,
     "testing.resource": 5.15,
+    "testing.consent": 5.2,
     "testing.manner": 5.2,
     "testing.provider": 5.3,
     "testing.plugin": 5.4,
@@ -117,6 +118,7 @@ RANKS = {
     "cli.doctor": 7.0,
     "cli.demo_worker": 6.9,
     "cli.demo_report": 6.9,
+    "cli.demo_serve": 6.9,
     "cli": 7.1,
     "__main__": 7.2,
 }

@@ -21,6 +21,7 @@ from ..client import OAuthClient
 from ..errors import OAuthSessionError
 from ..testing import FakeProvider
 from .demo_report import Report, as_json, show
+from .demo_serve import serve
 from .demo_worker import Job, Tally, work
 
 _SLACK = 90.0  # seconds beyond its time after which a worker is given up
@@ -37,6 +38,13 @@ _SLACK = 90.0  # seconds beyond its time after which a worker is given up
 )
 @click.option("--naive", is_flag=True, help="Show beside it what happens when each worker refreshes on its own.")
 @click.option("--json", "json_", is_flag=True, help="Print one JSON object instead of a table.")
+@click.option(
+    "--serve",
+    "settings_file",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Only run the provider, for the other commands, until Ctrl-C; settings for them go to this new file.",
+)
 def demo(
     workers: int,
     threads: int,
@@ -46,12 +54,15 @@ def demo(
     store: str | None,
     naive: bool,
     json_: bool,
+    settings_file: Path | None,
 ) -> None:
     """Let processes share one grant while its tokens expire every few seconds.
 
     The provider runs on this machine, rotates its refresh tokens, and revokes the grant when one is used twice. Exits
     with 0 only if no request failed and the grant is alive.
     """
+    if settings_file is not None:
+        return serve(settings_file, lifetime, latency)
     console = Console(stderr=json_)
     crowd = (
         f"{workers} processes x {threads} threads share one grant for {seconds:g} s; access tokens live {lifetime:g} s."

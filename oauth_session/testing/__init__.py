@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from .answers import Answer
 from .cassettes import cassette_filters
-from .model import LIFETIME, NOTHING, ProviderModel
+from .minted import LIFETIME, NOTHING
+from .model import ProviderModel
 from .provider import FakeProvider
 
 __all__ = ["LIFETIME", "NOTHING", "Answer", "FakeProvider", "ProviderModel", "cassette_filters"]

@@ -10,26 +10,15 @@ import random
 from collections import Counter
 from collections.abc import Collection, Mapping
 from email.utils import formatdate
-from enum import Enum
 from typing import Any, Literal, TypedDict
 
 from oauth_session.tokens import fingerprint
 
 from .answers import Answer, basic_readings, error_answer, json_answer
-from .minted import Access, Family, Refresh, Verdict
+from .minted import LIFETIME, NOTHING, Access, Code, Family, Refresh, Verdict
 
 Grace = Literal["none", "same_pair", "new_pair", "newest_only", "until_used"]
 METHODS = ("client_secret_basic", "client_secret_basic_raw", "client_secret_post", "none")
-
-
-class Sent(Enum):
-    """What to put into a member of the token response instead of a JSON value of one's own."""
-
-    LIFETIME = "the true lifetime"
-    NOTHING = "leave the member out"
-
-
-LIFETIME, NOTHING = Sent.LIFETIME, Sent.NOTHING
 
 
 class Rules(TypedDict, total=False):
@@ -124,12 +113,19 @@ class ProviderModel:
         self._families: list[Family] = []
         self._access: dict[str, Access] = {}
         self._refresh: dict[str, Refresh] = {}
+        self._codes: dict[str, Code] = {}
 
     # -- logins and their end
 
     def issue(self, now: float, *, scope: str | None = None) -> dict[str, Any]:
         """A resource owner logs in: a new family and its first token response."""
         return self._mint(self._login(scope), now, source=None)
+
+    def authorize(self, asked: Mapping[str, str], now: float) -> str:
+        """A resource owner has consented to an authorization request with PKCE: the code."""
+        code = self._string("code")
+        self._codes[code] = Code(asked, now)
+        return code
 
     def expire(self) -> None:
         """Every access token so far is refused as expired from now on."""
@@ -186,11 +182,13 @@ class ProviderModel:
             self.presented[fingerprint(form.get("refresh_token", ""))] += 1
         elif grant == "client_credentials":
             self.client_credentials_calls += 1
-        refused = self._refuse_client(form, authorization)
+        refused = self.refuse_client(form, authorization)
         if refused:
             answer = refused
         elif grant == "refresh_token":
             answer = self._answer_refresh(form, now)
+        elif grant == "authorization_code":
+            answer = self._answer_code(form, now)
         elif grant == "client_credentials":
             pair = self._mint(self._login(form.get("scope")), now, source=None, refreshable=False)
             answer = json_answer(200, pair)
@@ -198,6 +196,14 @@ class ProviderModel:
             answer = error_answer(400, "unsupported_grant_type" if grant else "invalid_request")
         answer.headers.update({"Cache-Control": "no-store", "Date": formatdate(now, usegmt=True)})
         return answer
+
+    def _answer_code(self, form: Mapping[str, str], now: float) -> Answer:
+        code = self._codes.get(form.get("code", ""))
+        refused = code.refusal(form, now) if code else "unknown code"
+        if code is None or refused:
+            return error_answer(400, "invalid_grant", refused)
+        code.family = self._login(code.asked.get("scope"))
+        return json_answer(200, self._mint(code.family, now, source=None))
 
     def _answer_refresh(self, form: Mapping[str, str], now: float) -> Answer:
         if not form.get("refresh_token"):
@@ -242,7 +248,8 @@ class ProviderModel:
             if refresh.family is source.family and refresh.serial > source.serial:
                 refresh.dead = True
 
-    def _refuse_client(self, form: Mapping[str, str], authorization: str | None) -> Answer | None:
+    def refuse_client(self, form: Mapping[str, str], authorization: str | None) -> Answer | None:
+        """The answer to a client that is not the registered one."""
         if authorization is not None:
             if "client_secret" in form:
                 return error_answer(400, "invalid_request", "more than one client authentication")

@@ -14,10 +14,11 @@ from oauth_session.providers import Named, load_profile
 from oauth_session.tokens import fingerprint
 
 from .answers import Answer, error_answer, json_answer
+from .consent import Front
 from .faults import Fault, make_fault
 from .manner import Form, Manner, Profiled
 from .model import ProviderModel, Rules
-from .resource import Recorded, Refusal
+from .resource import Recorded, Refusal, echo
 from .wire import Delivery, Hangup, Request, Server
 
 REMEMBERED = 10_000  # requests; the counters count on
@@ -32,6 +33,8 @@ class FakeProvider:
             requests.get(provider.api_url + "me", headers={"Authorization": "Bearer ..."})
 
     * ``POST /token``: the token endpoint.
+    * ``/authorize``: a page where a person allows or denies; it answers the code flow with PKCE, for any ``redirect_uri``.
+      `consent` does the same without a browser. `url` is the issuer, with metadata (RFC 8414) and ``POST /revoke``.
     * ``/api/...``, any method: 200 and ``{"method", "path", "query", "sha256", "length", "content_type", "token"}`` for a
       good bearer token, a refusal otherwise.
     * ``/api/forbidden...`` and ``/api/limited...``: the answers `forbidden` and `limited` for a good token (403 and 429
@@ -86,6 +89,7 @@ class FakeProvider:
         self._server = Server(self)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         self.token_url, self.api_url = self.url + "/token", self.url + "/api/"
+        self._front = Front(self.url, self.model)
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, name="fake-provider", daemon=True
         )
@@ -112,6 +116,11 @@ class FakeProvider:
         with self.lock:
             now = self._clock()
             return self.manner.issued(self.model.issue(now, scope=scope), now)
+
+    def consent(self, url: str, *, allow: bool = True) -> str:
+        """A resource owner opens this authorization URL and decides: where the browser is sent, with the answer."""
+        with self.lock:
+            return self._front.decide(dict(parse_qsl(url.partition("?")[2])), allow, self._clock())
 
     def expire(self) -> None:
         """All access tokens so far are refused from now on, as if expired."""
@@ -210,7 +219,9 @@ class FakeProvider:
             elif path.startswith("/api/"):
                 delivery = Delivery(self._api(request, path, query, bearer))
             else:
-                delivery = Delivery(self._anybody(path, query) or error_answer(404, "not_found"))
+                with self.lock:
+                    shown = self._front.answer(request, path, query, self._clock())
+                delivery = Delivery(shown or self._anybody(path, query) or error_answer(404, "not_found"))
             return delivery
         finally:
             record = Recorded(
@@ -266,16 +277,7 @@ class FakeProvider:
             return self.forbidden
         if path.startswith("/api/limited"):
             return self.limited
-        seen = {
-            "method": request.method,
-            "path": path,
-            "query": query,
-            "sha256": request.sha256,
-            "length": len(request.body),
-            "content_type": request.headers.get("content-type"),
-            "token": fingerprint(bearer or ""),
-        }
-        return json_answer(200, seen)
+        return echo(request, path, query, bearer or "")
 
     def _anybody(self, path: str, query: str) -> Answer | None:
         arguments = dict(parse_qsl(query))

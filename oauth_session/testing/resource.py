@@ -6,8 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from oauth_session.tokens import fingerprint
+
 from .answers import Answer, json_answer
 from .minted import Verdict
+from .wire import Request
 
 Refusal = Literal["challenge", "bare401", "403", "body"] | Callable[[Verdict], Answer]
 
@@ -47,3 +50,17 @@ def refuse(style: str, verdict: Verdict) -> Answer:
         return json_answer(401, {"error": "unauthorized"}, {"WWW-Authenticate": "Bearer"})
     challenge = f'Bearer error="invalid_token", error_description="{verdict} access token"'
     return json_answer(401, {"error": "invalid_token"}, {"WWW-Authenticate": challenge})
+
+
+def echo(request: Request, path: str, query: str, bearer: str) -> Answer:
+    """What the API has seen."""
+    seen = {
+        "method": request.method,
+        "path": path,
+        "query": query,
+        "sha256": request.sha256,
+        "length": len(request.body),
+        "content_type": request.headers.get("content-type"),
+        "token": fingerprint(bearer),
+    }
+    return json_answer(200, seen)

@@ -472,7 +472,7 @@ HOLD_NO_SECRET = {
     *("Dialect", "Example", "Param", "Placement", "Profile", "Provider", "Shape"),  # a profile's own texts are for all
 }
 # Of the fake provider, whose tokens open nothing.
-FAKE = {"Recorded", "Request", "FakeAnswer", "Access", "Family", "Fact", "Form", "Refresh", "Step"}
+FAKE = {"Recorded", "Request", "FakeAnswer", "Access", "Code", "Family", "Fact", "Form", "Refresh", "Step"}
 
 
 def _values() -> Iterator[str]:

@@ -9,10 +9,14 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
+from support.person import Person
 
+from oauth_session import LoginFailed, OAuthClient
+from oauth_session.stores import MemoryStore
 from oauth_session.testing import Answer, FakeProvider
 from oauth_session.tokens import fingerprint
 
@@ -369,3 +373,82 @@ def test_wrong_arguments() -> None:
         with pytest.raises(ValueError):
             FakeProvider(**wrong)  # type: ignore[arg-type]
     assert threading.active_count() == before
+
+
+@pytest.fixture
+def login(provider: FakeProvider) -> Iterator[OAuthClient]:
+    client = OAuthClient(
+        issuer=provider.url,
+        client_id=provider.client_id,
+        client_secret=provider.client_secret,
+        base_url=provider.api_url,
+        store=MemoryStore(),
+    )
+    yield client
+    client.close()
+
+
+def test_a_person_logs_in_on_its_page(provider: FakeProvider, login: OAuthClient) -> None:
+    """The page asks, Allow sends the browser back with a code, and the code buys a grant that can be revoked."""
+    asked = login.authorize_url("http://127.0.0.1/callback", scope="read")
+    login.exchange("one", Person().visit(asked.url), asked.pending)
+    with login.session("one") as session:
+        provider.expire()
+        assert session.get("me").ok
+    assert (provider.model.refresh_calls, login.token("one").scope) == (1, "read")
+    login.revoke("one")
+    assert not provider.model.grant_alive()
+
+
+def test_consent_without_a_browser(provider: FakeProvider, login: OAuthClient) -> None:
+    """`consent` decides as the page does; a code buys once, and the second time costs the grant."""
+    asked = login.authorize_url("http://127.0.0.1/callback")
+    back = provider.consent(asked.url)
+    login.exchange("one", back, asked.pending)
+    assert provider.model.grant_alive()
+    with pytest.raises(LoginFailed, match="used before"):
+        login.exchange("one", back, asked.pending)
+    assert not provider.model.grant_alive()
+    denied = login.authorize_url("http://127.0.0.1/callback")
+    page = Person(consents=False).visit(denied.url)
+    assert parse_qs(urlsplit(page).query)["error"] == ["access_denied"]
+    with pytest.raises(LoginFailed, match="denied"):
+        login.exchange("two", provider.consent(denied.url, allow=False), denied.pending)
+
+
+def test_a_code_is_bound(provider: FakeProvider, login: OAuthClient) -> None:
+    """A code buys nothing with another redirect_uri or verifier, nor after a minute; none is given without PKCE."""
+    now = [1000.0]
+    provider._clock = lambda: now[0]
+    asked = login.authorize_url("http://127.0.0.1/callback")
+    for changed, wrong in (
+        ({"redirect_uri": "http://127.0.0.1/other"}, "redirect_uri"),
+        ({"code_verifier": "x" * 43}, "verifier"),
+    ):
+        with pytest.raises(LoginFailed, match=wrong):
+            login.exchange("one", provider.consent(asked.url), {**asked.pending, **changed})
+    back = provider.consent(asked.url)
+    now[0] += 60
+    with pytest.raises(LoginFailed, match="expired"):
+        login.exchange("one", back, asked.pending)
+    bare = f"{provider.url}/authorize?response_type=code&client_id={provider.client_id}&redirect_uri=http://127.0.0.1/"
+    assert "error=invalid_request" in provider.consent(bare)
+    for wrong_url in (
+        bare.replace("client_id=", "client_id=not-"),
+        bare.replace("redirect_uri=http://", "redirect_uri="),
+    ):
+        page = requests.get(wrong_url, timeout=10, allow_redirects=False)
+        assert (page.status_code, page.is_redirect) == (400, False)
+
+
+def test_the_page_escapes(provider: FakeProvider) -> None:
+    """What a request brings stands in the page as text."""
+    query = {
+        "client_id": provider.client_id,
+        "redirect_uri": "http://127.0.0.1/",
+        "scope": "<script>",
+        "state": '"><script>',
+    }
+    page = requests.get(provider.url + "/authorize", params=query, timeout=10)
+    assert page.status_code == 200
+    assert "<script" not in page.text and "&lt;script&gt;" in page.text
