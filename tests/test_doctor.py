@@ -1,10 +1,8 @@
-"""`doctor` on broken set-ups, each named in plain words; `watch` and `status` on stores of many grants."""
+"""`doctor` on broken set-ups, each named in plain words; the exit codes of `status`."""
 
 from __future__ import annotations
 
-import io
 import json
-import os
 import re
 import subprocess
 import sys
@@ -21,11 +19,7 @@ from support.servers import RedisServer, redis_binaries
 
 from oauth_session import OAuthClient
 from oauth_session.cli import main
-from oauth_session.cli.watch import Watched, screen
-from oauth_session.rules import record_json
-from oauth_session.rules.record import Attempt, Claim, Pair, Record
 from oauth_session.sealing import new
-from oauth_session.stores import MemoryStore
 from oauth_session.testing import FakeProvider
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -257,135 +251,3 @@ def test_status_has_exit_codes_for_monitoring(
     if state != "store":
         (grant,) = json.loads(done.stdout)
         assert grant["failures"] == (0 if state == "ok" else 1 if state == "failing" else grant["failures"])
-
-
-# -- watch
-
-
-NOW = time.time()
-
-
-def stored(client: OAuthClient, number: int, **fields: Any) -> str:
-    pair = Pair("at", "rt", issued_at=NOW, lifetime=3600.0 + number)
-    identity = client._registration.identity
-    return record_json.dump(Record(f"customer-{number:06}", identity, "l", number % 7, pair=pair, **fields))
-
-
-def fill(client: OAuthClient, store: MemoryStore, count: int) -> None:
-    """A store of many grants, written as the store itself would."""
-    client.put("customer-000000", {"access_token": "a", "refresh_token": "r"})
-    kinds: list[dict[str, Any]] = [
-        {"state": "dead", "error": "invalid_grant"},
-        {"failures": 2, "outcome": "transient", "error": "HTTP 503"},
-        {"claim": Claim("x@host:17", NOW + 600), "attempt": Attempt("x", 1, NOW)},
-    ]
-    for number in range(1, count):
-        more = kinds[number - 1] if number <= len(kinds) else {"outcome": "refreshed"}
-        store._rows[f"{number:064x}"] = ("r", stored(client, number, **more))
-
-
-def drawn(watched: Watched, *args: Any, width: int = 100, height: int = 20) -> str:
-    from rich.console import Console
-
-    page = io.StringIO()
-    Console(file=page, width=width, height=height, force_terminal=False).print(screen(watched, "mine", *args, height))
-    return page.getvalue()
-
-
-def test_watch_shows_what_matters_first(provider: FakeProvider) -> None:
-    """The dead, the failing and those under way stand at the top; who holds a claim; what was wrong."""
-    store = MemoryStore()
-    client = client_of(provider, store)
-    fill(client, store, 60)
-    watched = Watched(client)
-    while not watched.rounds:
-        watched.read(1.0)
-    lines = drawn(watched, "", None, "state").splitlines()
-    assert re.search(r"mine +60 grants +1 dead +1 failing +1 refreshing +57 ok +0 renewals/min", lines[0])
-    assert "customer-000001" in lines[2] and "dead" in lines[2] and "invalid_grant" in lines[2]
-    assert "customer-000002" in lines[3] and "HTTP 503" in lines[3]
-    assert "customer-000003" in lines[4] and "host:17" in lines[4]
-    assert len(lines) <= 20 and "44 more" in lines[-1]
-    assert drawn(watched, "00004", None, "grant").count("customer-") == 11
-    assert drawn(watched, "", "dead", "state").count("customer-") == 1
-    assert all(len(line) <= 60 for line in drawn(watched, "", None, "expiry", width=60).splitlines())
-    assert "at" not in {word for line in lines for word in line.split()}  # no token
-
-
-def test_watch_counts_renewals(provider: FakeProvider) -> None:
-    """From generation to generation, and forgets what is gone."""
-    store = MemoryStore()
-    client = client_of(provider, store)
-    client.put("g", provider.issue())
-    watched = Watched(client)
-    watched.read(0.01)
-    for _ in range(3):
-        client.refresh("g")
-        watched.read(0.01)
-    assert sum(count for _, count in watched.renewals) == 3 and watched.per_minute() >= 3
-    store._rows.clear()
-    watched.read(0.01)
-    watched.read(0.01)
-    assert watched.grants == {}
-
-
-def test_watch_with_a_hundred_thousand_grants(provider: FakeProvider) -> None:
-    """Each tick reads for its share of the time and no longer, and a picture is drawn in less than a second."""
-    store = MemoryStore()
-    store.scan = lambda cursor, count=100, rows=[]: page_of(store, rows, cursor, count)  # type: ignore[method-assign]
-    client = client_of(provider, store)
-    fill(client, store, 100_000)
-    watched = Watched(client)
-    start, ticks = time.monotonic(), 0
-    while not watched.rounds:
-        before = time.monotonic()
-        watched.read(0.3)
-        ticks += 1
-        assert time.monotonic() - before < 2.0
-    took = time.monotonic() - start
-    before = time.monotonic()
-    text = drawn(watched, "", None, "state", height=40)
-    assert time.monotonic() - before < 5.0
-    assert "100,000 grants" in text and "customer-000001" in text and text.count("\n") <= 41
-    assert took < 60 and ticks > 3
-
-
-def page_of(store: MemoryStore, rows: list[str], cursor: str | None, count: int) -> tuple[list[str], str | None]:
-    """As the store's own, which sorts all of its keys for each page."""
-    if cursor is None:
-        rows[:] = [text for _, text in store._rows.values()]
-    start = int(cursor or 0)
-    return rows[start : start + count], str(start + count) if start + count < len(rows) else None
-
-
-def test_watch_once(run: Run, provider: FakeProvider, store_url: str, client: OAuthClient) -> None:
-    """One picture, for scripts; a store that is away is said on it."""
-    client.put("customer-42", provider.issue())
-    done = run("watch", "--once", **service(provider, store_url))
-    assert done.returncode == 0 and "customer-42" in done.stdout and "1 grants" in done.stdout
-    done = run("watch", "--once", **service(provider, "redis://127.0.0.1:9/0"))
-    assert "the store: " in done.stdout
-
-
-def test_watch_ends_at_an_interrupt(provider: FakeProvider, tmp_path: Path) -> None:
-    """Ctrl-C leaves no traceback."""
-    import signal
-
-    (tmp_path / "s.toml").write_text(
-        f'[mine]\ntoken_url = "{provider.token_url}"\nclient_id = "c"\nbase_url = "{provider.api_url}"\n'
-    )
-    env = os.environ | {
-        "OAUTH_SESSION_CONFIG": str(tmp_path / "s.toml"),
-        "OAUTH_SESSION_STORE": f"sqlite:///{tmp_path}/w.db",
-    }
-    env |= {"PYTHONPATH": os.pathsep.join(sys.path)}
-    watching = subprocess.Popen(
-        [sys.executable, "-m", "oauth_session", "watch", "--every", "0.2"],
-        env=env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    time.sleep(2.0)
-    watching.send_signal(signal.SIGINT)
-    out, err = watching.communicate(timeout=20)
-    assert watching.returncode == 0 and err == b"" and b"0 grants" in out

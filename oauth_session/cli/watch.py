@@ -26,7 +26,9 @@ def screen(watched: Watched, name: str, words: str, state: str | None, order: st
     """One picture."""
     now, rows = watched.now(), max(1, height - 5)
     head = Text.assemble((name, "bold"), f"  {len(watched.grants):,} grants  ", no_wrap=True, overflow="ellipsis")
-    head.append(f"{watched.per_minute():,.0f} renewals/min" if watched.rounds else "" if watched.error else "reading...")
+    head.append(
+        f"{watched.per_minute():,.0f} renewals/min" if watched.rounds else "" if watched.error else "reading..."
+    )
     counts = Counter(state_of(grant, now) for grant in watched.grants.values())
     kinds = Text(no_wrap=True, overflow="ellipsis")
     for kind in filter(counts.get, STATES):
@@ -104,15 +106,17 @@ def watch(chosen: Chosen, words: str, state: str | None, order: str, every: floa
             watched.read(TICK)
         out.print(picture(out))
         sys.exit(1 if watched.error else 0)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # gives the terminal back, too
+    # A flag: an exception could fall into any line, and not every line lets it through.
+    asked: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: asked.append(number))
     tick = min(every, TICK)
-    try:
-        with Live(console=out, screen=True, auto_refresh=False) as live:
-            while True:
-                live.update(picture(out), refresh=True)
-                until = time.monotonic() + (every if watched.rounds else tick)
-                while time.monotonic() < until:
-                    watched.read(tick * SHARE)
-                    time.sleep(tick * (1 - SHARE))
-    except KeyboardInterrupt:
-        pass
+    with Live(console=out, screen=True, auto_refresh=False) as live:
+        while not asked:
+            live.update(picture(out), refresh=True)
+            until = time.monotonic() + (every if watched.rounds else tick)
+            while not asked and time.monotonic() < until:
+                watched.read(tick * SHARE)
+                rested = time.monotonic() + tick * (1 - SHARE)
+                while not asked and (left := rested - time.monotonic()) > 0:
+                    time.sleep(min(0.1, left))
