@@ -14,7 +14,7 @@ from .checks import examine
 from .findings import Finding
 from .shared import Chosen, out, with_service
 
-_COLORS = {"ok": "green", "note": "bold yellow", "wrong": "bold red"}
+_COLORS = {"ok": "green", "note": "black on yellow", "wrong": "bold red"}
 
 
 @click.command()

@@ -137,6 +137,9 @@ def _one(chosen: Chosen, grant_id: str) -> list[GrantStatus]:
     return [] if record is None else [status_of(record)]
 
 
+_COLORS = {"live": "green", "dead": "bold red", "damaged": "bold red"}
+
+
 def _severity(grant: GrantStatus) -> int:
     if grant.state in ("dead", "damaged"):
         return 2
@@ -152,30 +155,37 @@ def _list(chosen: Chosen, found: list[GrantStatus], only: str | None) -> None:
         )
         return
     table = Table(title=f"Grants of {chosen.name}", title_justify="left", box=None, pad_edge=False)
-    for column in ("grant", "state", "access token", "renews itself", "last outcome", "scope"):
+    scopes, wide = any(grant.scope for grant in found), out.width >= 100
+    table.add_column("grant", overflow="fold", min_width=15)
+    for column in ("state", "access token", "renews"):
+        table.add_column(column, no_wrap=True)
+    for column in ("last outcome", *(["scope"] if scopes else [])):
         table.add_column(column, overflow="fold")
     for grant in found:
-        color = "green" if grant.state == "live" else "red"
+        color = "black on yellow" if _severity(grant) == 1 else _COLORS.get(grant.state, "")
+        outcome = "" if grant.last_outcome == grant.state else grant.last_outcome
         table.add_row(
             Text(grant.grant_id),
             Text(grant.state, color),
-            _until(grant.expires_at) if grant.state == "live" else "",
+            _until(grant.expires_at, wide) if grant.state == "live" else "",
             "yes" if grant.has_refresh_token or not chosen.client.needs_login else "no",
-            Text(f"{grant.last_outcome} {grant.last_error}".strip() or "logged in"),
-            Text(grant.scope or ""),
+            Text(f"{outcome} {grant.last_error}".strip() or ("logged in" if grant.state == "live" else "")),
+            *([Text(grant.scope or "")] if scopes else []),
         )
     out.print(table)
 
 
-def _until(moment: float | None) -> str:
+def _until(moment: float | None, wide: bool = True) -> str:
     """In words that a person reads at a glance."""
     if moment is None:
-        return "until it is refused"
+        return "until it is refused" if wide else "unknown"
     left = moment - time.time()
     if left <= 0:
-        return "ended; the next use renews it"
+        return "ended; the next use renews it" if wide else "ended"
     when = datetime.fromtimestamp(moment, UTC).astimezone()
     size, unit = next((s, u) for s, u in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")) if left >= s or s == 1)
+    if not wide:
+        return f"for {left / size:.0f} {unit}"
     return f"for {left / size:.0f} {unit} (until {when:%H:%M:%S})" if left < 86400 else f"until {when:%Y-%m-%d %H:%M}"
 
 

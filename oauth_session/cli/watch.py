@@ -19,7 +19,7 @@ from .watched import ORDERS, STATES, Watched, state_of
 
 SHARE = 0.3  # of each second is spent on reading; the rest is the programs'
 TICK = 1.0
-_COLORS = {"ok": "green", "refreshing": "cyan", "failing": "yellow"}
+_COLORS = {"ok": "green", "refreshing": "cyan", "failing": "black on yellow", "dead": "bold red", "damaged": "bold red"}
 
 
 def screen(watched: Watched, name: str, words: str, state: str | None, order: str, height: int) -> RenderableType:
@@ -32,10 +32,11 @@ def screen(watched: Watched, name: str, words: str, state: str | None, order: st
     counts = Counter(state_of(grant, now) for grant in watched.grants.values())
     kinds = Text(no_wrap=True, overflow="ellipsis")
     for kind in filter(counts.get, STATES):
-        kinds.append(f"{counts[kind]:,} {kind}  ", _COLORS.get(kind, "red"))
+        kinds.append(f"{counts[kind]:,} {kind}", _COLORS.get(kind, ""))
+        kinds.append("  ")
     table = Table(box=None, pad_edge=False, expand=True)
     # widths that stay, so that no line jumps
-    table.add_column("grant", no_wrap=True, overflow="ellipsis", ratio=2, min_width=10)
+    table.add_column("grant", no_wrap=True, overflow="ellipsis", ratio=2, min_width=15)
     table.add_column("state", no_wrap=True, min_width=10)
     table.add_column("ends", no_wrap=True, min_width=6)
     table.add_column("gen", no_wrap=True, min_width=4, justify="right")
@@ -46,7 +47,7 @@ def screen(watched: Watched, name: str, words: str, state: str | None, order: st
         live = grant.state == "live"
         table.add_row(
             Text(grant.grant_id or "?"),
-            Text(word, _COLORS.get(word, "red")),
+            Text(word, _COLORS.get(word, "")),
             "" if not live else "?" if grant.expires_at is None else _left(grant.expires_at - now),
             str(grant.generation),
             _happened(grant, now),
@@ -65,9 +66,8 @@ def _happened(grant: GrantStatus, now: float) -> Text:
     if grant.claimed_until is not None:  # who lets it lapse has died, or hangs
         who, held = grant.claimed_by.partition("@")[2] or grant.claimed_by, grant.claimed_until > now
         text.append(f"{who}  " if held else f"{who} is gone  ", "cyan" if held else "bold")
-    text.append(
-        f"{grant.last_outcome} {grant.last_error}".strip(), "bold" if grant.failures or grant.last_error else ""
-    )
+    outcome = "" if grant.last_outcome == grant.state else grant.last_outcome
+    text.append(f"{outcome} {grant.last_error}".strip(), "bold" if grant.failures or grant.last_error else "")
     if grant.failures and grant.state == "live":
         again = f", again in {_left(grant.retry_at - now)}" if grant.retry_at and grant.retry_at > now else ""
         text.append(f" ({grant.failures}x{again})")
@@ -93,7 +93,7 @@ def _left(seconds: float) -> str:
 def watch(chosen: Chosen, words: str, state: str | None, order: str, every: float, once: bool) -> None:
     """Show the service's grants, live; Ctrl-C ends it.
 
-    Reads the store for at most 0.3 of each second, and so works with 100,000 grants: each is looked at every half
+    Reads the store for at most 0.3 of each second, and so works with 100,000 grants: each is looked at once a
     minute or so. With --once the exit code is 1 where the store is away.
     """
     watched = Watched(chosen.client)

@@ -58,11 +58,11 @@ class Studio:
             "demo": self._ran(
                 "demo", "--naive", "--workers", "4", "--threads", "4", "--seconds", "4", "--lifetime", "1"
             ),
-            "demo-running": self._seen("s left", "demo", "--workers", "2", "--seconds", "4", until="requests 0:00:0"),
+            "demo-running": self._seen("requests", 2.0, "demo", "--workers", "2", "--seconds", "5"),
             "login": self._ran("login", "-s", "mine"),
             "login-device": self._device,
-            "status": self._ran("status", "-s", "crm"),
-            "watch": self._seen("more; --filter", "watch", "-s", "crm"),
+            "status": self._ran("status", "-s", "desk"),
+            "watch": self._seen("renewals/min", 0.5, "watch", "-s", "crm"),
             "doctor": self._ran("doctor", "-s", "crm"),
             "doctor-wrong": self._ran("doctor", "-s", "shop"),
             "providers": self._ran("providers"),
@@ -72,11 +72,12 @@ class Studio:
     def _settle(self) -> None:
         base = f'token_url = "{self._provider.token_url}"\nclient_id = "{self._provider.client_id}"\n'
         base += f'base_url = "{self._provider.api_url}"\n'
-        crm = f"sqlite:///{self._folder}/crm.db"
+        crm, desk = (f"sqlite:///{self._folder}/{name}.db" for name in ("crm", "desk"))
         (self._folder / "services.toml").write_text(
             f'[mine]\nissuer = "{self._server.issuer}"\nclient_id = "public"\nscope = "openid offline_access"\n'
             f'base_url = "{self._server.issuer}"\nparams = {{prompt = "consent"}}\n'
             f'[crm]\n{base}client_secret = "env:APP_SECRET"\nstore = "{crm}"\n'
+            f'[desk]\n{base}client_secret = "env:APP_SECRET"\nstore = "{desk}"\n'
             f'[shop]\n{base}client_secret = "env:SHOP_SECRET"\nstore = "{self._redis.url}"\n'
             'rotation = "always"\nreuse_grace = 4\n'
         )
@@ -88,6 +89,8 @@ class Studio:
             11: {"state": "logged_out", "outcome": "logged_out"},
         }
         fill(client, crm, rows(client, 40, odd))
+        some = {2: odd[3], 4: odd[8], 5: odd[11]}
+        fill(client, desk, rows(client, 6, some))
         shop = self._client(self._redis.url)
         shop.put("customer-17", self._provider.issue())
         self._provider.revoke()
@@ -116,13 +119,13 @@ class Studio:
 
         return take
 
-    def _seen(self, word: str, *args: str, until: str = "") -> Take:
-        """While it runs."""
+    def _seen(self, word: str, later: float, *args: str) -> Take:
+        """While it runs, some seconds after this word stands there."""
 
         def take(columns: int) -> tuple[Cells, str]:
             with self._terminal(columns, *args) as terminal:
-                terminal.wait_for("requests" if until else word)
-                time.sleep(2.0 if until else 1.0)
+                terminal.wait_for(word)
+                time.sleep(later)
                 return terminal.cells(), " ".join(["oauth-session", *args])
 
         return take

@@ -10,14 +10,30 @@ from typing import Any
 WIDE, HIGH, EDGE = 8.0, 18.0, 14.0
 # As terminals have them by default on white (Tango) and on black, but for the yellow, which is never a text's color here.
 LIGHT = {
-    **{"default": "#2e3436", "ground": "#ffffff", "frame": "#c8c8c8"},
-    **{"black": "#2e3436", "red": "#cc0000", "green": "#437f05", "brown": "#c4a000", "blue": "#3465a4"},
-    **{"magenta": "#75507b", "cyan": "#067c7e", "white": "#d3d7cf"},
+    "default": "#2e3436",
+    "ground": "#ffffff",
+    "frame": "#c8c8c8",
+    "black": "#2e3436",
+    "red": "#cc0000",
+    "green": "#437f05",
+    "brown": "#c4a000",
+    "blue": "#3465a4",
+    "magenta": "#75507b",
+    "cyan": "#067c7e",
+    "white": "#d3d7cf",
 }
 DARK = {
-    **{"default": "#d3d7cf", "ground": "#1e1e1e", "frame": "#484848"},
-    **{"black": "#2e3436", "red": "#f66151", "green": "#8ae234", "brown": "#c4a000", "blue": "#729fcf"},
-    **{"magenta": "#ad7fa8", "cyan": "#34e2e2", "white": "#eeeeec"},
+    "default": "#d3d7cf",
+    "ground": "#1e1e1e",
+    "frame": "#484848",
+    "black": "#2e3436",
+    "red": "#f66151",
+    "green": "#8ae234",
+    "brown": "#c4a000",
+    "blue": "#729fcf",
+    "magenta": "#ad7fa8",
+    "cyan": "#34e2e2",
+    "white": "#eeeeec",
 }
 Cells = list[list[Any]]
 
@@ -27,11 +43,12 @@ def svg(cells: Cells, title: str, scheme: str = "auto") -> str:
     columns = max(map(len, cells))
     width, height = columns * WIDE + 2 * EDGE, len(cells) * HIGH + 2 * EDGE
     body = "\n".join(part for number, line in enumerate(cells) for part in _line(number, line))
+    rules = _rules(DARK if scheme == "dark" else LIGHT)
     dark = f"@media (prefers-color-scheme: dark) {{{_rules(DARK)}}}" if scheme == "auto" else ""
     return f"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" width="{width:g}" role="img">
 <title>{escape(title)}</title>
 <style>text{{font:13.3px ui-monospace,Menlo,Consolas,"DejaVu Sans Mono",monospace;white-space:pre}}.b{{font-weight:bold}}
-.u{{text-decoration:underline}}.i{{font-style:italic}}.d{{opacity:.65}}{_rules(DARK if scheme == "dark" else LIGHT)}{dark}</style>
+.u{{text-decoration:underline}}.i{{font-style:italic}}{rules}{dark}</style>
 <rect class="ground" x=".5" y=".5" width="{width - 1:g}" height="{height - 1:g}" rx="6"/>
 {body}
 </svg>
