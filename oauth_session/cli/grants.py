@@ -137,6 +137,12 @@ def _one(chosen: Chosen, grant_id: str) -> list[GrantStatus]:
     return [] if record is None else [status_of(record)]
 
 
+def _renews(chosen: Chosen, grant: GrantStatus) -> str:
+    if grant.state != "live":
+        return ""
+    return "yes" if grant.has_refresh_token or not chosen.client.needs_login else "no"
+
+
 _COLORS = {"live": "green", "dead": "bold red", "damaged": "bold red"}
 
 
@@ -157,7 +163,8 @@ def _list(chosen: Chosen, found: list[GrantStatus], only: str | None) -> None:
     table = Table(title=f"Grants of {chosen.name}", title_justify="left", box=None, pad_edge=False)
     scopes, wide = any(grant.scope for grant in found), out.width >= 100
     table.add_column("grant", overflow="fold", min_width=15)
-    for column in ("state", "access token", "renews"):
+    renews = out.width >= 80
+    for column in ("state", "access token", *(["renews"] if renews else [])):
         table.add_column(column, no_wrap=True)
     for column in ("last outcome", *(["scope"] if scopes else [])):
         table.add_column(column, overflow="fold")
@@ -168,7 +175,7 @@ def _list(chosen: Chosen, found: list[GrantStatus], only: str | None) -> None:
             Text(grant.grant_id),
             Text(grant.state, color),
             _until(grant.expires_at, wide) if grant.state == "live" else "",
-            "yes" if grant.has_refresh_token or not chosen.client.needs_login else "no",
+            *([_renews(chosen, grant)] if renews else []),
             Text(f"{outcome} {grant.last_error}".strip() or ("logged in" if grant.state == "live" else "")),
             *([Text(grant.scope or "")] if scopes else []),
         )

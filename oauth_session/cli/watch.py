@@ -36,11 +36,11 @@ def screen(watched: Watched, name: str, words: str, state: str | None, order: st
         kinds.append("  ")
     table = Table(box=None, pad_edge=False, expand=True)
     # widths that stay, so that no line jumps
-    table.add_column("grant", no_wrap=True, overflow="ellipsis", ratio=2, min_width=15)
+    table.add_column("grant", no_wrap=True, overflow="ellipsis", ratio=1)
     table.add_column("state", no_wrap=True, min_width=10)
     table.add_column("ends", no_wrap=True, min_width=6)
     table.add_column("gen", no_wrap=True, min_width=4, justify="right")
-    table.add_column("claim, last outcome", no_wrap=True, overflow="ellipsis", ratio=3)
+    table.add_column("claim, last outcome", no_wrap=True, overflow="ellipsis", ratio=1)
     found = watched.chosen(words, state, order)
     for grant in found[:rows]:
         word = state_of(grant, now)

@@ -74,7 +74,7 @@ class Terminal:
             found.pop()
         return found
 
-    def wait_for(self, *words: str, patience: float = 30.0) -> str:
+    def wait_for(self, *words: str, patience: float = 60.0) -> str:
         """The text in which all these words stand."""
         end = time.monotonic() + patience
         while not all(word in (text := self.text()) for word in words):
@@ -82,7 +82,7 @@ class Terminal:
             time.sleep(0.02)
         return text
 
-    def wait_without(self, word: str, patience: float = 30.0) -> str:
+    def wait_without(self, word: str, patience: float = 60.0) -> str:
         """The text from which it has gone."""
         end = time.monotonic() + patience
         while word in (text := self.text()):
@@ -93,7 +93,7 @@ class Terminal:
     def press_ctrl_c(self) -> None:
         os.write(self._master, b"\x03")
 
-    def ended(self, patience: float = 30.0) -> int:
+    def ended(self, patience: float = 60.0) -> int:
         """Its exit code."""
         code = self.process.wait(patience)
         self._reader.join(patience)
