@@ -4,23 +4,34 @@ from __future__ import annotations
 
 import json
 import re
+import ssl
 import subprocess
 import sys
+import textwrap
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 from conftest import MakeProvider
-from support.servers import RedisServer, redis_binaries
+from support.certificates import Authority
+from support.many import fill, rows
+from support.servers import RedisServer, free_port, redis_binaries
 
 from oauth_session import OAuthClient
 from oauth_session.cli import main
+from oauth_session.cli.checks import examine
+from oauth_session.cli.settings import services
+from oauth_session.client import GrantStatus
+from oauth_session.providers import names
 from oauth_session.sealing import new
 from oauth_session.testing import FakeProvider
+from oauth_session.tokens import fingerprint
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -251,3 +262,157 @@ def test_status_has_exit_codes_for_monitoring(
     if state != "store":
         (grant,) = json.loads(done.stdout)
         assert grant["failures"] == (0 if state == "ok" else 1 if state == "failing" else grant["failures"])
+
+
+def test_status_of_one_grant(run: Run, provider: FakeProvider, client: OAuthClient, store_url: str) -> None:
+    """With -g that one alone, and its exit code, whatever the others are; one that is not there wants a login."""
+    client.put("customer-1", provider.issue())
+    client.put("customer-2", provider.issue())
+    provider.revoke()
+    with suppress(Exception):
+        client.refresh("customer-2")
+    mine = service(provider, store_url)
+    done = run("status", "-g", "customer-1", "--json", **mine)
+    assert [grant["grant_id"] for grant in json.loads(done.stdout)] == ["customer-1"] and done.returncode == 0
+    done = run("status", "-g", "customer-2", **mine)
+    assert done.returncode == 2 and "customer-2" in done.stdout and "customer-1" not in done.stdout
+    done = run("status", "-g", "default", "--json", **mine)
+    assert json.loads(done.stdout) == [] and done.returncode == 2
+    assert run("status", **mine).returncode == 2
+    assert "login -s mine -g customer-3" in run("status", "-g", "customer-3", **mine).stderr
+
+
+def test_status_with_settings_that_are_wrong(run: Run, provider: FakeProvider, tmp_path: Path) -> None:
+    """That is no word on the grants: 3, as the help says."""
+    done = run("status", **service(provider, f"sqlite:///{tmp_path}/x.db", client_auth="digest"))
+    assert done.returncode == 3 and "client_auth must be one of" in done.stderr
+
+
+def test_what_the_page_says_of_status_and_settings(tmp_path: Path, client: OAuthClient, provider: FakeProvider) -> None:
+    """Its settings are valid, and its table has each member of the JSON, and none else."""
+    page = (Path(__file__).parent.parent / "docs" / "howto" / "command-line.rst").read_text()
+    found = re.search(r"code-block:: toml\n\n((?:    .*\n|\n)+)", page)
+    assert found
+    (tmp_path / "services.toml").write_text(textwrap.dedent(found[1]))
+    assert list(services(tmp_path / "services.toml")) == ["crm"]
+    table = page[page.index("``status --json``") : page.index("\nWatch\n")]
+    rows = re.findall(r"\* - (.*)", table)
+    assert {name for row in rows for name in re.findall(r"``(\w+)``", row)} == set(GrantStatus.__dataclass_fields__)
+
+
+def test_status_of_many_grants(run: Run, provider: FakeProvider, client: OAuthClient, store_url: str) -> None:
+    """Each once, by name, one in each line."""
+    fill(client, store_url, rows(client, 2_000, {7: {"state": "dead", "outcome": "dead"}}))
+    done = run("status", "--json", **service(provider, store_url))
+    assert done.returncode == 2
+    found = [grant["grant_id"] for grant in json.loads(done.stdout)]
+    assert found == [f"customer-{number:06}" for number in range(2_000)] and done.stdout.count("\n") == 2_002
+
+
+# -- what doctor asks of the token endpoint
+
+
+def asked_of(provider: FakeProvider) -> list[str]:
+    """The fingerprints of the refresh tokens that came in."""
+    return list(provider.model.presented.elements())
+
+
+@pytest.mark.parametrize(
+    ("breaks", "more", "most"),
+    [
+        ("nothing", {}, 1),
+        ("the secret", {}, 2),
+        ("the method", {}, 2),
+        ("busy", {}, 1),
+        ("nothing", {"rotation": "always"}, 1),
+    ],
+)
+def test_no_refresh_token_is_presented(
+    run: Run, provider: FakeProvider, client: OAuthClient, store_url: str, breaks: str, more: Any, most: int
+) -> None:
+    """Whatever is wrong, no token of anybody's reaches the provider, and there are few requests: refusals may lock out."""
+    issued = [provider.issue() for _ in range(3)]
+    for number, pair in enumerate(issued):
+        client.put(f"customer-{number}", pair)
+    if breaks == "the secret":
+        provider.model.client_secret = "another"
+    elif breaks == "the method":
+        provider.model.client_auth = frozenset({"client_secret_post"})
+    elif breaks == "busy":
+        provider.fault("503", times=5)
+    run("doctor", **service(provider, store_url, **more))
+    own = {fingerprint(str(pair["refresh_token"])) for pair in issued}
+    assert len([seen for seen in provider.requests if seen.path == "/token"]) <= most
+    assert not own & set(asked_of(provider)) and provider.model.generations == 0
+    assert provider.model.reuse_incidents == 0
+
+
+@pytest.mark.parametrize("name", sorted(set(names()) - {"gitlab"}))
+def test_doctor_knows_the_ways_of_a_profile(name: str) -> None:
+    """A sound set-up with any profile is sound, and a wrong secret is named, where the provider wants one to renew."""
+    for secret, level in (("fake-secret", "ok"), ("another", "wrong")):
+        with FakeProvider(profile=name) as provider:
+            who = {"client_id": provider.client_id, "client_secret": secret, "base_url": provider.api_url}
+            client = OAuthClient(provider=name, token_url=provider.token_url, **who)
+            found = [finding for finding in examine(client) if finding.about == "client authentication"]
+            assert provider.model.generations == 0
+        if name == "instagram":
+            assert (found[0].level, found[0].says[-15:]) == ("note", "cannot be tried")
+        else:
+            assert [finding.level for finding in found] == [level], found
+
+
+def test_a_service_without_refresh_tokens(run: Run, provider: FakeProvider, store_url: str) -> None:
+    """It is asked for a token, as at each expiry: a client that may not refresh at all is no finding."""
+    done = run("doctor", **service(provider, store_url, grant_type="client_credentials"))
+    assert done.returncode == 0 and "client_id and client_secret are accepted" in done.stdout
+    assert (provider.model.client_credentials_calls, provider.model.refresh_calls) == (1, 0)
+    provider.model.client_secret = "another"
+    done = run("doctor", **service(provider, store_url, grant_type="client_credentials"))
+    assert done.returncode == 1 and "client_id or client_secret is wrong" in done.stdout
+
+
+def test_doctor_for_scripts(run: Run, provider: FakeProvider, store_url: str) -> None:
+    """One JSON list, with the same exit code."""
+    provider.model.client_secret = "another"
+    done = run("doctor", "--json", **service(provider, store_url))
+    found = json.loads(done.stdout)
+    assert done.returncode == 1 and {tuple(finding) for finding in found} == {("level", "about", "says")}
+    assert [finding["about"] for finding in found if finding["level"] == "wrong"] == ["client authentication"]
+
+
+def test_an_issuer_that_is_away_and_a_certificate_of_nobodys(
+    run: Run, provider: FakeProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Discovery, TLS, a proxy and a wrong path: each is said of the token endpoint, without a traceback."""
+    store, free = f"sqlite:///{tmp_path}/x.db", free_port()
+    mine = service(provider, store)
+    done = run("doctor", **mine | {"token_url": provider.token_url.replace("/token", "/nowhere")})
+    assert done.returncode == 1 and "this is none (HTTP 404): look at token_url" in done.stdout, done.stdout
+    tls = {name: value for name, value in mine.items() if name != "token_url"}
+    done = run("doctor", **tls | {"issuer": f"http://127.0.0.1:{free}"})
+    assert done.returncode == 1 and f"http://127.0.0.1:{free} cannot be reached" in done.stdout, done.stdout
+    with certified(tmp_path) as url:
+        done = run("doctor", **mine | {"token_url": url})
+    assert done.returncode == 1 and re.search(r"SSLError \(.*ertificate", done.stdout), done.stdout
+    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{free}")
+    done = run("doctor", **mine | {"token_url": "https://auth.example.com/token"})
+    assert done.returncode == 1 and "ProxyError" in done.stdout, done.stdout
+
+
+@contextmanager
+def certified(folder: Path) -> Iterator[str]:
+    """An https server whose certificate nobody has signed that we know."""
+    authority = Authority(folder)
+    authority.server()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*authority.files("server"))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    yield f"https://127.0.0.1:{server.server_address[1]}/token"
+    server.shutdown()
+    server.server_close()
+    thread.join()
