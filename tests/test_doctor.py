@@ -21,6 +21,7 @@ import redis
 from conftest import MakeProvider
 from support.certificates import Authority
 from support.many import fill, rows
+from support.outage import MoodyProvider
 from support.servers import RedisServer, free_port, redis_binaries
 
 from oauth_session import OAuthClient
@@ -30,7 +31,7 @@ from oauth_session.cli.settings import services
 from oauth_session.client import GrantStatus
 from oauth_session.providers import names
 from oauth_session.sealing import new
-from oauth_session.testing import FakeProvider
+from oauth_session.testing import Answer, FakeProvider
 from oauth_session.tokens import fingerprint
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -416,3 +417,21 @@ def certified(folder: Path) -> Iterator[str]:
     server.shutdown()
     server.server_close()
     thread.join()
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        ((400, "unauthorized_client"), "may not do this .*allow it the refresh_token grant"),
+        ((401, "unauthorized_client"), "the client is refused"),
+        ((429, "slow_down"), "down or busy"),
+        ((400, "invalid_scope"), "says neither yes nor no"),
+    ],
+)
+def test_answers_that_say_less(run: Run, store_url: str, answer: tuple[int, str], says: str) -> None:
+    """What a server says of the client, and no more than it says: a client that may not refresh is known there."""
+    with MoodyProvider() as provider:
+        provider.mood = Answer(answer[0], json.dumps({"error": answer[1]}).encode())
+        done = run("doctor", **service(provider, store_url))
+    assert re.search(says, done.stdout), done.stdout
+    assert len(provider.presented) == (2 if "refused" in says else 1)
