@@ -431,7 +431,7 @@ def certified(folder: Path) -> Iterator[str]:
 def test_answers_that_say_less(run: Run, store_url: str, answer: tuple[int, str], says: str) -> None:
     """What a server says of the client, and no more than it says: a client that may not refresh is known there."""
     with MoodyProvider() as provider:
-        provider.mood = Answer(answer[0], json.dumps({"error": answer[1]}).encode())
+        provider.mood = Answer(answer[0], {}, json.dumps({"error": answer[1]}).encode())
         done = run("doctor", **service(provider, store_url))
     assert re.search(says, done.stdout), done.stdout
     assert len(provider.presented) == (2 if "refused" in says else 1)
