@@ -220,7 +220,7 @@ class OAuthClient(Logins):
             record = record_of(text, f"a grant in the {store} store", self._registration.keys)
         except StoreError as error:
             return GrantStatus("", "damaged", 0, None, False, "", str(error), None)
-        return _status(record) if record.client == self._registration.identity else None
+        return status_of(record) if record.client == self._registration.identity else None
 
     def reencrypt(self) -> Resealed:
         """Write each record of this client with the first of the keys, while programs go on using them.
@@ -265,7 +265,8 @@ class OAuthClient(Logins):
         return self._registration.door(self._source(grant_id), guard, *where, self._seeds)
 
 
-def _status(record: Record) -> GrantStatus:
+def status_of(record: Record) -> GrantStatus:
+    """What may be shown of a record."""
     pair = record.pair
     return GrantStatus(
         grant_id=record.grant,

@@ -1,32 +1,38 @@
-"""`doctor` on broken set-ups, each named in plain words; `watch` and `status` on stores of many grants."""
+"""`doctor` on broken set-ups, each named in plain words; the exit codes of `status`."""
 
 from __future__ import annotations
 
-import io
 import json
-import os
 import re
+import ssl
 import subprocess
 import sys
+import textwrap
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 from conftest import MakeProvider
-from support.servers import RedisServer, redis_binaries
+from support.certificates import Authority
+from support.many import fill, rows
+from support.outage import MoodyProvider
+from support.servers import RedisServer, free_port, redis_binaries
 
 from oauth_session import OAuthClient
 from oauth_session.cli import main
-from oauth_session.cli.watch import Watched, screen
-from oauth_session.rules import record_json
-from oauth_session.rules.record import Attempt, Claim, Pair, Record
+from oauth_session.cli.checks import examine
+from oauth_session.cli.settings import services
+from oauth_session.client import GrantStatus
+from oauth_session.providers import names
 from oauth_session.sealing import new
-from oauth_session.stores import MemoryStore
-from oauth_session.testing import FakeProvider
+from oauth_session.testing import Answer, FakeProvider
+from oauth_session.tokens import fingerprint
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -259,133 +265,173 @@ def test_status_has_exit_codes_for_monitoring(
         assert grant["failures"] == (0 if state == "ok" else 1 if state == "failing" else grant["failures"])
 
 
-# -- watch
+def test_status_of_one_grant(run: Run, provider: FakeProvider, client: OAuthClient, store_url: str) -> None:
+    """With -g that one alone, and its exit code, whatever the others are; one that is not there wants a login."""
+    client.put("customer-1", provider.issue())
+    client.put("customer-2", provider.issue())
+    provider.revoke()
+    with suppress(Exception):
+        client.refresh("customer-2")
+    mine = service(provider, store_url)
+    done = run("status", "-g", "customer-1", "--json", **mine)
+    assert [grant["grant_id"] for grant in json.loads(done.stdout)] == ["customer-1"] and done.returncode == 0
+    done = run("status", "-g", "customer-2", **mine)
+    assert done.returncode == 2 and "customer-2" in done.stdout and "customer-1" not in done.stdout
+    done = run("status", "-g", "default", "--json", **mine)
+    assert json.loads(done.stdout) == [] and done.returncode == 2
+    assert run("status", **mine).returncode == 2
+    assert "login -s mine -g customer-3" in run("status", "-g", "customer-3", **mine).stderr
 
 
-NOW = time.time()
+def test_status_with_settings_that_are_wrong(run: Run, provider: FakeProvider, tmp_path: Path) -> None:
+    """That is no word on the grants: 3, as the help says."""
+    done = run("status", **service(provider, f"sqlite:///{tmp_path}/x.db", client_auth="digest"))
+    assert done.returncode == 3 and "client_auth must be one of" in done.stderr
 
 
-def stored(client: OAuthClient, number: int, **fields: Any) -> str:
-    pair = Pair("at", "rt", issued_at=NOW, lifetime=3600.0 + number)
-    identity = client._registration.identity
-    return record_json.dump(Record(f"customer-{number:06}", identity, "l", number % 7, pair=pair, **fields))
+def test_what_the_page_says_of_status_and_settings(tmp_path: Path, client: OAuthClient, provider: FakeProvider) -> None:
+    """Its settings are valid, and its table has each member of the JSON, and none else."""
+    page = (Path(__file__).parent.parent / "docs" / "howto" / "command-line.rst").read_text()
+    found = re.search(r"code-block:: toml\n\n((?:    .*\n|\n)+)", page)
+    assert found
+    (tmp_path / "services.toml").write_text(textwrap.dedent(found[1]))
+    assert list(services(tmp_path / "services.toml")) == ["crm"]
+    table = page[page.index("``status --json``") : page.index("\nWatch\n")]
+    rows = re.findall(r"\* - (.*)", table)
+    assert {name for row in rows for name in re.findall(r"``(\w+)``", row)} == set(GrantStatus.__dataclass_fields__)
 
 
-def fill(client: OAuthClient, store: MemoryStore, count: int) -> None:
-    """A store of many grants, written as the store itself would."""
-    client.put("customer-000000", {"access_token": "a", "refresh_token": "r"})
-    kinds: list[dict[str, Any]] = [
-        {"state": "dead", "error": "invalid_grant"},
-        {"failures": 2, "outcome": "transient", "error": "HTTP 503"},
-        {"claim": Claim("x@host:17", NOW + 600), "attempt": Attempt("x", 1, NOW)},
-    ]
-    for number in range(1, count):
-        more = kinds[number - 1] if number <= len(kinds) else {"outcome": "refreshed"}
-        store._rows[f"{number:064x}"] = ("r", stored(client, number, **more))
+def test_status_of_many_grants(run: Run, provider: FakeProvider, client: OAuthClient, store_url: str) -> None:
+    """Each once, by name, one in each line."""
+    fill(client, store_url, rows(client, 2_000, {7: {"state": "dead", "outcome": "dead"}}))
+    done = run("status", "--json", **service(provider, store_url))
+    assert done.returncode == 2
+    found = [grant["grant_id"] for grant in json.loads(done.stdout)]
+    assert found == [f"customer-{number:06}" for number in range(2_000)] and done.stdout.count("\n") == 2_002
 
 
-def drawn(watched: Watched, *args: Any, width: int = 100, height: int = 20) -> str:
-    from rich.console import Console
-
-    page = io.StringIO()
-    Console(file=page, width=width, height=height, force_terminal=False).print(screen(watched, "mine", *args, height))
-    return page.getvalue()
+# -- what doctor asks of the token endpoint
 
 
-def test_watch_shows_what_matters_first(provider: FakeProvider) -> None:
-    """The dead, the failing and those under way stand at the top; who holds a claim; what was wrong."""
-    store = MemoryStore()
-    client = client_of(provider, store)
-    fill(client, store, 60)
-    watched = Watched(client)
-    while not watched.rounds:
-        watched.read(1.0)
-    lines = drawn(watched, "", None, "state").splitlines()
-    assert re.search(r"mine +60 grants +1 dead +1 failing +1 refreshing +57 ok +0 renewals/min", lines[0])
-    assert "customer-000001" in lines[2] and "dead" in lines[2] and "invalid_grant" in lines[2]
-    assert "customer-000002" in lines[3] and "HTTP 503" in lines[3]
-    assert "customer-000003" in lines[4] and "host:17" in lines[4]
-    assert len(lines) <= 20 and "44 more" in lines[-1]
-    assert drawn(watched, "00004", None, "grant").count("customer-") == 11
-    assert drawn(watched, "", "dead", "state").count("customer-") == 1
-    assert all(len(line) <= 60 for line in drawn(watched, "", None, "expiry", width=60).splitlines())
-    assert "at" not in {word for line in lines for word in line.split()}  # no token
+def asked_of(provider: FakeProvider) -> list[str]:
+    """The fingerprints of the refresh tokens that came in."""
+    return list(provider.model.presented.elements())
 
 
-def test_watch_counts_renewals(provider: FakeProvider) -> None:
-    """From generation to generation, and forgets what is gone."""
-    store = MemoryStore()
-    client = client_of(provider, store)
-    client.put("g", provider.issue())
-    watched = Watched(client)
-    watched.read(0.01)
-    for _ in range(3):
-        client.refresh("g")
-        watched.read(0.01)
-    assert sum(count for _, count in watched.renewals) == 3 and watched.per_minute() >= 3
-    store._rows.clear()
-    watched.read(0.01)
-    watched.read(0.01)
-    assert watched.grants == {}
+@pytest.mark.parametrize(
+    ("breaks", "more", "most"),
+    [
+        ("nothing", {}, 1),
+        ("the secret", {}, 2),
+        ("the method", {}, 2),
+        ("busy", {}, 1),
+        ("nothing", {"rotation": "always"}, 1),
+    ],
+)
+def test_no_refresh_token_is_presented(
+    run: Run, provider: FakeProvider, client: OAuthClient, store_url: str, breaks: str, more: Any, most: int
+) -> None:
+    """Whatever is wrong, no token of anybody's reaches the provider, and there are few requests: refusals may lock out."""
+    issued = [provider.issue() for _ in range(3)]
+    for number, pair in enumerate(issued):
+        client.put(f"customer-{number}", pair)
+    if breaks == "the secret":
+        provider.model.client_secret = "another"
+    elif breaks == "the method":
+        provider.model.client_auth = frozenset({"client_secret_post"})
+    elif breaks == "busy":
+        provider.fault("503", times=5)
+    run("doctor", **service(provider, store_url, **more))
+    own = {fingerprint(str(pair["refresh_token"])) for pair in issued}
+    assert len([seen for seen in provider.requests if seen.path == "/token"]) <= most
+    assert not own & set(asked_of(provider)) and provider.model.generations == 0
+    assert provider.model.reuse_incidents == 0
 
 
-def test_watch_with_a_hundred_thousand_grants(provider: FakeProvider) -> None:
-    """Each tick reads for its share of the time and no longer, and a picture is drawn in less than a second."""
-    store = MemoryStore()
-    store.scan = lambda cursor, count=100, rows=[]: page_of(store, rows, cursor, count)  # type: ignore[method-assign]
-    client = client_of(provider, store)
-    fill(client, store, 100_000)
-    watched = Watched(client)
-    start, ticks = time.monotonic(), 0
-    while not watched.rounds:
-        before = time.monotonic()
-        watched.read(0.3)
-        ticks += 1
-        assert time.monotonic() - before < 2.0
-    took = time.monotonic() - start
-    before = time.monotonic()
-    text = drawn(watched, "", None, "state", height=40)
-    assert time.monotonic() - before < 5.0
-    assert "100,000 grants" in text and "customer-000001" in text and text.count("\n") <= 41
-    assert took < 60 and ticks > 3
+@pytest.mark.parametrize("name", sorted(set(names()) - {"gitlab"}))
+def test_doctor_knows_the_ways_of_a_profile(name: str) -> None:
+    """A sound set-up with any profile is sound, and a wrong secret is named, where the provider wants one to renew."""
+    for secret, level in (("fake-secret", "ok"), ("another", "wrong")):
+        with FakeProvider(profile=name) as provider:
+            who = {"client_id": provider.client_id, "client_secret": secret, "base_url": provider.api_url}
+            client = OAuthClient(provider=name, token_url=provider.token_url, **who)
+            found = [finding for finding in examine(client) if finding.about == "client authentication"]
+            assert provider.model.generations == 0
+        if name == "instagram":
+            assert (found[0].level, found[0].says[-15:]) == ("note", "cannot be tried")
+        else:
+            assert [finding.level for finding in found] == [level], found
 
 
-def page_of(store: MemoryStore, rows: list[str], cursor: str | None, count: int) -> tuple[list[str], str | None]:
-    """As the store's own, which sorts all of its keys for each page."""
-    if cursor is None:
-        rows[:] = [text for _, text in store._rows.values()]
-    start = int(cursor or 0)
-    return rows[start : start + count], str(start + count) if start + count < len(rows) else None
+def test_a_service_without_refresh_tokens(run: Run, provider: FakeProvider, store_url: str) -> None:
+    """It is asked for a token, as at each expiry: a client that may not refresh at all is no finding."""
+    done = run("doctor", **service(provider, store_url, grant_type="client_credentials"))
+    assert done.returncode == 0 and "client_id and client_secret are accepted" in done.stdout
+    assert (provider.model.client_credentials_calls, provider.model.refresh_calls) == (1, 0)
+    provider.model.client_secret = "another"
+    done = run("doctor", **service(provider, store_url, grant_type="client_credentials"))
+    assert done.returncode == 1 and "client_id or client_secret is wrong" in done.stdout
 
 
-def test_watch_once(run: Run, provider: FakeProvider, store_url: str, client: OAuthClient) -> None:
-    """One picture, for scripts; a store that is away is said on it."""
-    client.put("customer-42", provider.issue())
-    done = run("watch", "--once", **service(provider, store_url))
-    assert done.returncode == 0 and "customer-42" in done.stdout and "1 grants" in done.stdout
-    done = run("watch", "--once", **service(provider, "redis://127.0.0.1:9/0"))
-    assert "the store: " in done.stdout
+def test_doctor_for_scripts(run: Run, provider: FakeProvider, store_url: str) -> None:
+    """One JSON list, with the same exit code."""
+    provider.model.client_secret = "another"
+    done = run("doctor", "--json", **service(provider, store_url))
+    found = json.loads(done.stdout)
+    assert done.returncode == 1 and {tuple(finding) for finding in found} == {("level", "about", "says")}
+    assert [finding["about"] for finding in found if finding["level"] == "wrong"] == ["client authentication"]
 
 
-def test_watch_ends_at_an_interrupt(provider: FakeProvider, tmp_path: Path) -> None:
-    """Ctrl-C leaves no traceback."""
-    import signal
+def test_an_issuer_that_is_away_and_a_certificate_of_nobodys(
+    run: Run, provider: FakeProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Discovery, TLS, a proxy and a wrong path: each is said of the token endpoint, without a traceback."""
+    store, free = f"sqlite:///{tmp_path}/x.db", free_port()
+    mine = service(provider, store)
+    done = run("doctor", **mine | {"token_url": provider.token_url.replace("/token", "/nowhere")})
+    assert done.returncode == 1 and "this is none (HTTP 404): look at token_url" in done.stdout, done.stdout
+    tls = {name: value for name, value in mine.items() if name != "token_url"}
+    done = run("doctor", **tls | {"issuer": f"http://127.0.0.1:{free}"})
+    assert done.returncode == 1 and f"http://127.0.0.1:{free} cannot be reached" in done.stdout, done.stdout
+    with certified(tmp_path) as url:
+        done = run("doctor", **mine | {"token_url": url})
+    assert done.returncode == 1 and re.search(r"SSLError \(.*ertificate", done.stdout), done.stdout
+    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{free}")
+    done = run("doctor", **mine | {"token_url": "https://auth.example.com/token"})
+    assert done.returncode == 1 and "ProxyError" in done.stdout, done.stdout
 
-    (tmp_path / "s.toml").write_text(
-        f'[mine]\ntoken_url = "{provider.token_url}"\nclient_id = "c"\nbase_url = "{provider.api_url}"\n'
-    )
-    env = os.environ | {
-        "OAUTH_SESSION_CONFIG": str(tmp_path / "s.toml"),
-        "OAUTH_SESSION_STORE": f"sqlite:///{tmp_path}/w.db",
-    }
-    env |= {"PYTHONPATH": os.pathsep.join(sys.path)}
-    watching = subprocess.Popen(
-        [sys.executable, "-m", "oauth_session", "watch", "--every", "0.2"],
-        env=env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    time.sleep(2.0)
-    watching.send_signal(signal.SIGINT)
-    out, err = watching.communicate(timeout=20)
-    assert watching.returncode == 0 and err == b"" and b"0 grants" in out
+
+@contextmanager
+def certified(folder: Path) -> Iterator[str]:
+    """An https server whose certificate nobody has signed that we know."""
+    authority = Authority(folder)
+    authority.server()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*authority.files("server"))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    yield f"https://127.0.0.1:{server.server_address[1]}/token"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        ((400, "unauthorized_client"), "may not do this .*allow it the refresh_token grant"),
+        ((401, "unauthorized_client"), "the client is refused"),
+        ((429, "slow_down"), "down or busy"),
+        ((400, "invalid_scope"), "says neither yes nor no"),
+    ],
+)
+def test_answers_that_say_less(run: Run, store_url: str, answer: tuple[int, str], says: str) -> None:
+    """What a server says of the client, and no more than it says: a client that may not refresh is known there."""
+    with MoodyProvider() as provider:
+        provider.mood = Answer(answer[0], {}, json.dumps({"error": answer[1]}).encode())
+        done = run("doctor", **service(provider, store_url))
+    assert re.search(says, done.stdout), done.stdout
+    assert len(provider.presented) == (2 if "refused" in says else 1)

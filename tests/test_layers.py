@@ -111,6 +111,7 @@ RANKS = {
     "cli.demo": 7.0,
     "cli.keys": 7.0,
     "cli.providers": 7.0,
+    "cli.watched": 6.9,
     "cli.watch": 7.0,
     "cli.findings": 6.9,
     "cli.endpoint_checks": 6.92,

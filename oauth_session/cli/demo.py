@@ -63,7 +63,7 @@ def demo(
     """
     if settings_file is not None:
         return serve(settings_file, lifetime, latency)
-    console = Console(stderr=json_)
+    console = Console(stderr=json_, highlight=False)
     crowd = (
         f"{workers} processes x {threads} threads share one grant for {seconds:g} s; access tokens live {lifetime:g} s."
     )
@@ -159,7 +159,7 @@ def _watch(console: Console, label: str, seconds: float, done: Any) -> None:
     )
     shown: AbstractContextManager[Progress | None] = nullcontext()
     if console.is_terminal:
-        shown = Progress(*columns, console=console)
+        shown = Progress(*columns, console=console, transient=True)  # its last look is not the end
     with shown as progress:
         task = progress.add_task(label, total=seconds, calls=0) if progress else None
         began = time.monotonic()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import sys
 import time
+from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
+from functools import partial
 
 import click
+from click.core import ParameterSource
 from rich.align import Align
 from rich.live import Live
 from rich.panel import Panel
@@ -16,9 +18,10 @@ from rich.table import Table
 from rich.text import Text
 
 from .. import loopback
-from ..client import GrantStatus
-from ..errors import ConfigurationError, StoreError
+from ..client import GrantStatus, status_of
+from ..errors import ConfigurationError, RecordForged, RecordPlain, RecordSealed, StoreError
 from ..rules.device import DeviceCode
+from ..rules.record_json import DamagedRecord
 from .shared import Chosen, Failed, err, out, with_service
 
 
@@ -87,36 +90,60 @@ def logout(chosen: Chosen) -> None:
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="For programs: one JSON list.")
-@with_service
+@click.option("--json", "as_json", is_flag=True, help="For programs: one JSON list, one grant in each line.")
+@partial(with_service, unusable=3)
 def status(chosen: Chosen, as_json: bool) -> None:
-    """List the service's grants, without secrets.
+    """List the service's grants, without secrets; with -g, that one alone.
 
     \b
     Exit codes, as monitoring has them: 0, all is well; 1, renewals fail for now; 2, somebody must log in, or a record
     cannot be read; 3, the store or the settings are wrong, so nothing is known.
     """
+    given = click.get_current_context().get_parameter_source("grant")
+    only = None if given is ParameterSource.DEFAULT else chosen.grant
     try:
-        found = _all(chosen)
+        found = _all(chosen) if only is None else _one(chosen, only)
     except (ConfigurationError, StoreError) as error:
         raise Failed(str(error), 3) from None
-    code = max(map(_severity, found), default=0)
-    if as_json:
-        click.echo(json.dumps([_plain(grant) for grant in found], indent=2))
+    if as_json:  # line by line: of many grants there is one copy
+        click.echo("[")
+        for number, grant in enumerate(found, 1):
+            click.echo(json.dumps(asdict(grant)) + ("," if number < len(found) else ""))
+        click.echo("]")
     else:
-        _list(chosen, found)
-    sys.exit(code)
+        _list(chosen, found, only)
+    missing = only is not None and not found and chosen.client.needs_login
+    sys.exit(2 if missing else max(map(_severity, found), default=0))
 
 
 def _all(chosen: Chosen) -> list[GrantStatus]:
-    found: list[GrantStatus] = []
+    found: dict[str, GrantStatus] = {}  # a record may come twice, and those that are damaged have no name
     cursor: str | None = None
     while True:
         page, cursor = chosen.client.grants(cursor)
-        found += page
+        found |= {grant.grant_id or f"\0{len(found) + n}": grant for n, grant in enumerate(page)}
         if cursor is None:
             break
-    return sorted(found, key=lambda grant: grant.grant_id)
+    return sorted(found.values(), key=lambda grant: grant.grant_id)
+
+
+def _one(chosen: Chosen, grant_id: str) -> list[GrantStatus]:
+    """One look at the store, however many grants there are."""
+    client = chosen.client
+    try:
+        record = client._registration.source(grant_id).ledger.load().record
+    except (DamagedRecord, RecordSealed, RecordPlain, RecordForged) as error:
+        return [GrantStatus(grant_id, "damaged", 0, None, False, "", str(error), None)]
+    return [] if record is None else [status_of(record)]
+
+
+def _renews(chosen: Chosen, grant: GrantStatus) -> str:
+    if grant.state != "live":
+        return ""
+    return "yes" if grant.has_refresh_token or not chosen.client.needs_login else "no"
+
+
+_COLORS = {"live": "green", "dead": "bold red", "damaged": "bold red"}
 
 
 def _severity(grant: GrantStatus) -> int:
@@ -125,40 +152,47 @@ def _severity(grant: GrantStatus) -> int:
     return 1 if grant.state == "live" and grant.failures else 0
 
 
-def _list(chosen: Chosen, found: list[GrantStatus]) -> None:
+def _list(chosen: Chosen, found: list[GrantStatus], only: str | None) -> None:
     if not found:
-        begin = "login" if chosen.client.needs_login else "token"
-        err.print(f"No grants of {chosen.name} are stored. Begin with: oauth-session {begin} -s {chosen.name}")
+        begin = f"{'login' if chosen.client.needs_login else 'token'} -s {chosen.name}"
+        what, which = ("No grants", "") if only is None else (f"No grant {only!r}", f" -g {only}")
+        err.print(
+            f"{what} of {chosen.name} stored. Begin with: oauth-session {begin}{which}", markup=False, soft_wrap=True
+        )
         return
     table = Table(title=f"Grants of {chosen.name}", title_justify="left", box=None, pad_edge=False)
-    for column in ("grant", "state", "access token", "renews itself", "last outcome", "scope"):
+    scopes, wide = any(grant.scope for grant in found), out.width >= 100
+    table.add_column("grant", overflow="fold", min_width=15)
+    renews = out.width >= 80
+    for column in ("state", "access token", *(["renews"] if renews else [])):
+        table.add_column(column, no_wrap=True)
+    for column in ("last outcome", *(["scope"] if scopes else [])):
         table.add_column(column, overflow="fold")
     for grant in found:
-        color = "green" if grant.state == "live" else "red"
+        color = "black on yellow" if _severity(grant) == 1 else _COLORS.get(grant.state, "")
+        outcome = "" if grant.last_outcome == grant.state else grant.last_outcome
         table.add_row(
             Text(grant.grant_id),
             Text(grant.state, color),
-            _until(grant.expires_at) if grant.state == "live" else "",
-            "yes" if grant.has_refresh_token or not chosen.client.needs_login else "no",
-            Text(f"{grant.last_outcome} {grant.last_error}".strip() or "logged in"),
-            Text(grant.scope or ""),
+            _until(grant.expires_at, wide) if grant.state == "live" else "",
+            *([_renews(chosen, grant)] if renews else []),
+            Text(f"{outcome} {grant.last_error}".strip() or ("logged in" if grant.state == "live" else "")),
+            *([Text(grant.scope or "")] if scopes else []),
         )
     out.print(table)
 
 
-def _plain(grant: GrantStatus) -> dict[str, Any]:
-    return {name: getattr(grant, name) for name in GrantStatus.__dataclass_fields__}
-
-
-def _until(moment: float | None) -> str:
+def _until(moment: float | None, wide: bool = True) -> str:
     """In words that a person reads at a glance."""
     if moment is None:
-        return "until it is refused"
+        return "until it is refused" if wide else "unknown"
     left = moment - time.time()
     if left <= 0:
-        return "ended; the next use renews it"
+        return "ended; the next use renews it" if wide else "ended"
     when = datetime.fromtimestamp(moment, UTC).astimezone()
     size, unit = next((s, u) for s, u in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")) if left >= s or s == 1)
+    if not wide:
+        return f"for {left / size:.0f} {unit}"
     return f"for {left / size:.0f} {unit} (until {when:%H:%M:%S})" if left < 86400 else f"until {when:%Y-%m-%d %H:%M}"
 
 

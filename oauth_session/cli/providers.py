@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from itertools import compress
 from pathlib import Path
 
 import click
@@ -68,12 +69,15 @@ def _loaded(name: str) -> Profile:
 
 def _list() -> None:
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in ("name", "provider", "refresh token", "grace", "expired token"):
-        table.add_column(heading, overflow="fold", no_wrap=heading == "name")
+    # from which width there is room for which column
+    shown = [out.width >= least for least in (0, 100, 70, 0, 0)]
+    for heading in compress(("name", "provider", "refresh token", "grace", "expired token"), shown):
+        table.add_column(heading, overflow="fold", no_wrap=heading in ("name", "grace"))
     for name in names():
         profile = load_profile(name)
-        row = (profile.title, said("rotation", profile.rotation), grace_words(profile), expiry_words(profile))
-        table.add_row(Text(name, style="bold"), *map(Text, row))
+        row = (name, profile.title, said("rotation", profile.rotation), grace_words(profile), expiry_words(profile))
+        first, *rest = compress(row, shown)
+        table.add_row(Text(first, style="bold"), *map(Text, rest))
     out.print(table)
 
 
@@ -91,13 +95,16 @@ def _show(profile: Profile) -> None:
             out.print(Text(f"provider_params: {param.name}{choices}{default}  {param.about}"))
     out.print()
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
-    table.add_column(no_wrap=True)
+    wide = out.width >= 100
+    table.add_column(no_wrap=wide, max_width=None if wide else 22)
     table.add_column(overflow="fold", ratio=3)
-    table.add_column(overflow="fold", ratio=2)
+    if wide:
+        table.add_column(overflow="fold", ratio=2)
     for fact in facts(profile):
         style = "" if fact.verified else "dim"
         source = fact.source if fact.verified else f"unverified, not applied: {fact.source}"
-        table.add_row(Text(fact.label, style="bold"), Text(fact.says, style=style), Text(source, style="dim"))
+        says, whence = Text(fact.says, style=style), Text(source, style="dim")
+        table.add_row(Text(fact.label, style="bold"), *([says, whence] if wide else [says + "\n" + whence]))
     out.print(table)
     out.print()
     out.print(Text(f"Taken for an expired token: {expiry_words(profile)}."))

@@ -51,8 +51,12 @@ class Chosen(NamedTuple):
         return f"<Chosen {self.name!r} {self.grant!r}>"
 
 
-def with_service(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Gives a command its first argument, `Chosen`, from the options that it adds; and prints errors as advice."""
+def with_service(command: Callable[..., Any], unusable: int = 2) -> Callable[..., Any]:
+    """Gives a command its first argument, `Chosen`, from the options that it adds; and prints errors as advice.
+
+    Args:
+        unusable: the exit code when the settings are wrong.
+    """
 
     @click.option("-s", "--service", envvar="OAUTH_SESSION_SERVICE", help="Which service of the settings.")
     @click.option(
@@ -69,13 +73,13 @@ def with_service(command: Callable[..., Any]) -> Callable[..., Any]:
             with_name = f" -s {name}" if service else ""
             chosen = Chosen(name, table, client_of(table, store), grant)
         except requests.RequestException as error:
-            raise Failed(str(error), 2) from None
+            raise Failed(str(error), unusable) from None
         try:
             return command(chosen, **more)
         except requests.RequestException as error:
             with_grant = f" -g {grant}" if grant != "default" else ""
             raise Failed(
-                _words(error, with_name, with_grant), 2 if isinstance(error, ConfigurationError) else 1
+                _words(error, with_name, with_grant), unusable if isinstance(error, ConfigurationError) else 1
             ) from None
 
     return run

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 import time
-from collections import Counter, deque
-from collections.abc import Iterator
-from typing import Any
+from collections import Counter
 
 import click
 from rich.console import Console, Group, RenderableType
@@ -13,125 +13,65 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from ..client import GrantStatus, OAuthClient
-from ..errors import StoreError
+from ..client import GrantStatus
 from .shared import Chosen, out, with_service
+from .watched import ORDERS, STATES, Watched, state_of
 
 SHARE = 0.3  # of each second is spent on reading; the rest is the programs'
-MINUTE = 60.0
-_LATER = float("inf")
-
-
-class Watched:
-    """What is known of the grants, page by page, and how often they are renewed."""
-
-    def __init__(self, client: OAuthClient) -> None:
-        self._client = client
-        self._pages: Iterator[None] = iter(())
-        self.grants: dict[str, GrantStatus] = {}
-        self.renewals: deque[tuple[float, int]] = deque()  # when, how many
-        self.rounds, self.began, self.error = 0, time.monotonic(), ""
-
-    def read(self, seconds: float) -> None:
-        """As many pages as fit into the time; at least one."""
-        end = time.monotonic() + seconds
-        try:
-            while True:
-                if next(self._pages, self) is self:  # that was all: from the beginning
-                    self._pages = self._round()
-                    if self.rounds and time.monotonic() < end:
-                        break
-                if time.monotonic() >= end:
-                    break
-            self.error = ""
-        except StoreError as error:
-            self._pages, self.error = iter(()), str(error)
-
-    def per_minute(self) -> float:
-        """Renewals in the last minute; of a shorter time, extrapolated."""
-        now = time.monotonic()
-        while self.renewals and self.renewals[0][0] < now - MINUTE:
-            self.renewals.popleft()
-        return sum(count for _, count in self.renewals) * MINUTE / max(1.0, min(MINUTE, now - self.began))
-
-    def chosen(self, words: str, state: str | None, order: str) -> list[GrantStatus]:
-        """Those that are wanted, the most urgent first."""
-        found = [g for g in self.grants.values() if words in g.grant_id and (state is None or state_of(g) == state)]
-        return sorted(found, key=_ORDERS[order])
-
-    def _round(self) -> Iterator[None]:
-        cursor, seen = None, set()
-        while True:
-            page, cursor = self._client.grants(cursor)
-            for grant in page:
-                seen.add(grant.grant_id)
-                before = self.grants.get(grant.grant_id)
-                if before is not None and grant.generation > before.generation:
-                    self.renewals.append((time.monotonic(), grant.generation - before.generation))
-                self.grants[grant.grant_id] = grant
-            if cursor is None:
-                break
-            yield
-        for gone in self.grants.keys() - seen:
-            del self.grants[gone]
-        self.rounds += 1
-
-
-def state_of(grant: GrantStatus) -> str:
-    """In one word: what somebody at three in the morning wants to know."""
-    if grant.state != "live":
-        return grant.state
-    if grant.claimed_until is not None and grant.claimed_until > time.time():
-        return "refreshing"
-    return "failing" if grant.failures else "ok"
-
-
-_COLORS = {"ok": "green", "refreshing": "cyan", "failing": "yellow"}
-_URGENT = {"dead": 0, "damaged": 1, "failing": 2, "refreshing": 3}
-_ORDERS: dict[str, Any] = {
-    "state": lambda g: (_URGENT.get(state_of(g), 4 if state_of(g) == "ok" else 5), g.expires_at or _LATER, g.grant_id),
-    "expiry": lambda g: (g.expires_at or _LATER, g.grant_id),
-    "generation": lambda g: (-g.generation, g.grant_id),
-    "grant": lambda g: g.grant_id,
-}
+TICK = 1.0
+_COLORS = {"ok": "green", "refreshing": "cyan", "failing": "black on yellow", "dead": "bold red", "damaged": "bold red"}
 
 
 def screen(watched: Watched, name: str, words: str, state: str | None, order: str, height: int) -> RenderableType:
     """One picture."""
-    counts = Counter(map(state_of, watched.grants.values()))
-    head = Text.assemble((name, "bold"), f"  {len(watched.grants):,} grants")
-    for kind, count in sorted(counts.items(), key=lambda item: _URGENT.get(item[0], 9)):
-        head.append(f"  {count:,} {kind}", _COLORS.get(kind, "red"))
-    head.append(f"  {watched.per_minute():,.0f} renewals/min" + ("" if watched.rounds else "  reading..."))
+    now, rows = watched.now(), max(1, height - 5)
+    head = Text.assemble((name, "bold"), f"  {len(watched.grants):,} grants  ", no_wrap=True, overflow="ellipsis")
+    head.append(
+        f"{watched.per_minute():,.0f} renewals/min" if watched.rounds else "" if watched.error else "reading..."
+    )
+    counts = Counter(state_of(grant, now) for grant in watched.grants.values())
+    kinds = Text(no_wrap=True, overflow="ellipsis")
+    for kind in filter(counts.get, STATES):
+        kinds.append(f"{counts[kind]:,} {kind}", _COLORS.get(kind, ""))
+        kinds.append("  ")
     table = Table(box=None, pad_edge=False, expand=True)
-    for column, ratio in (
-        ("grant", 3),
-        ("state", None),
-        ("ends", None),
-        ("gen", None),
-        ("claim", 2),
-        ("last outcome", 4),
-    ):
-        table.add_column(
-            column, no_wrap=True, overflow="ellipsis", ratio=ratio, justify="right" if column == "gen" else "left"
-        )
-    found, now = watched.chosen(words, state, order), time.time()
-    for grant in found[: max(1, height - 4)]:
-        word = state_of(grant)
-        claimed = grant.claimed_until is not None and grant.claimed_until > now
+    # widths that stay, so that no line jumps
+    table.add_column("grant", no_wrap=True, overflow="ellipsis", ratio=1)
+    table.add_column("state", no_wrap=True, min_width=10)
+    table.add_column("ends", no_wrap=True, min_width=6)
+    table.add_column("gen", no_wrap=True, min_width=4, justify="right")
+    table.add_column("claim, last outcome", no_wrap=True, overflow="ellipsis", ratio=1)
+    found = watched.chosen(words, state, order)
+    for grant in found[:rows]:
+        word = state_of(grant, now)
+        live = grant.state == "live"
         table.add_row(
             Text(grant.grant_id or "?"),
-            Text(word, _COLORS.get(word, "red")),
-            "" if grant.state != "live" else "?" if grant.expires_at is None else _left(grant.expires_at - now),
+            Text(word, _COLORS.get(word, "")),
+            "" if not live else "?" if grant.expires_at is None else _left(grant.expires_at - now),
             str(grant.generation),
-            Text(grant.claimed_by.partition("@")[2] or grant.claimed_by if claimed else ""),
-            Text(f"{grant.last_outcome} {grant.last_error}".strip(), "" if word == "ok" else "bold"),
+            _happened(grant, now),
         )
-    more = len(found) - max(1, height - 4)
+    more = len(found) - rows
     foot = Text(f"{more:,} more; --filter, --state and --sort choose" if more > 0 else "", "dim")
     if watched.error:
-        foot = Text(f"the store: {watched.error}", "bold red")
-    return Group(head, table, foot)
+        old = f"{time.monotonic() - watched.read_at:.0f} s old: " if watched.grants else ""
+        foot = Text(f"{old}{watched.error}", "bold red")
+    return Group(head, kinds, table, foot)
+
+
+def _happened(grant: GrantStatus, now: float) -> Text:
+    """Who holds the claim, what came of the last renewal, and when the next is."""
+    text = Text()
+    if grant.claimed_until is not None:  # who lets it lapse has died, or hangs
+        who, held = grant.claimed_by.partition("@")[2] or grant.claimed_by, grant.claimed_until > now
+        text.append(f"{who}  " if held else f"{who} is gone  ", "cyan" if held else "bold")
+    outcome = "" if grant.last_outcome == grant.state else grant.last_outcome
+    text.append(f"{outcome} {grant.last_error}".strip(), "bold" if grant.failures or grant.last_error else "")
+    if grant.failures and grant.state == "live":
+        again = f", again in {_left(grant.retry_at - now)}" if grant.retry_at and grant.retry_at > now else ""
+        text.append(f" ({grant.failures}x{again})")
+    return text
 
 
 def _left(seconds: float) -> str:
@@ -143,28 +83,40 @@ def _left(seconds: float) -> str:
 
 @click.command()
 @click.option("--filter", "words", default="", help="Only grants with this in their name.")
-@click.option("--state", help="Only these: ok, refreshing, failing, dead, logged_out, revoked, damaged.")
-@click.option("--sort", "order", type=click.Choice(list(_ORDERS)), default="state", show_default=True)
-@click.option("--every", default=1.0, show_default=True, help="Seconds between two pictures.")
-@click.option("--once", is_flag=True, help="One picture of all grants, and no more.")
+@click.option("--state", type=click.Choice(STATES), help="Only grants in this state.")
+@click.option("--sort", "order", type=click.Choice(list(ORDERS)), default="state", show_default=True)
+@click.option(
+    "--every", default=1.0, show_default=True, type=click.FloatRange(0.1, 3600), help="Seconds to a new picture."
+)
+@click.option("--once", is_flag=True, help="One picture of all grants, and no more; so also where no terminal is.")
 @with_service
 def watch(chosen: Chosen, words: str, state: str | None, order: str, every: float, once: bool) -> None:
-    """Show the service's grants, live; Ctrl-C ends it. Works with 100,000 grants."""
-    watched, console = Watched(chosen.client), out
+    """Show the service's grants, live; Ctrl-C ends it.
 
-    def picture(on: Console) -> RenderableType:
-        return screen(watched, chosen.name, words, state, order, on.height)
+    Reads the store for at most 0.3 of each second, and so works with 100,000 grants: each is looked at once a
+    minute or so. With --once the exit code is 1 where the store is away.
+    """
+    watched = Watched(chosen.client)
 
-    if once:
+    def picture(console: Console) -> RenderableType:
+        return screen(watched, chosen.name, words, state, order, console.height)
+
+    if once or not out.is_terminal:
         while not watched.rounds and not watched.error:
-            watched.read(1.0)
-        console.print(picture(console))
-        return
-    with Live(console=console, screen=console.is_terminal, auto_refresh=False) as live:
-        try:
-            while True:
-                watched.read(every * SHARE)
-                live.update(picture(console), refresh=True)
-                time.sleep(every * (1 - SHARE))
-        except KeyboardInterrupt:
-            pass
+            watched.read(TICK)
+        out.print(picture(out))
+        sys.exit(1 if watched.error else 0)
+    # A flag: an exception could fall into any line, and not every line lets it through.
+    asked: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: asked.append(number))
+    tick = min(every, TICK)
+    with Live(console=out, screen=True, auto_refresh=False) as live:
+        while not asked:
+            live.update(picture(out), refresh=True)
+            until = time.monotonic() + (every if watched.rounds else tick)
+            while not asked and time.monotonic() < until:
+                watched.read(tick * SHARE)
+                rested = time.monotonic() + tick * (1 - SHARE)
+                while not asked and (left := rested - time.monotonic()) > 0:
+                    time.sleep(min(0.1, left))

@@ -118,7 +118,7 @@ def grace_words(profile: Profile) -> str:
     """For how long a used refresh token is good, or nothing."""
     if profile.reuse_grace:
         return duration(profile.reuse_grace)
-    return "until the new token is used" if profile.policy.reuse_grace else ""
+    return "until used" if profile.policy.reuse_grace else ""
 
 
 def duration(seconds: float) -> str:

@@ -260,8 +260,9 @@ def test_requests_of_each_kind(inside: Run, tmp_path: Path) -> None:
 def test_errors_say_what_to_do(inside: Run, tmp_path: Path) -> None:
     """No settings, no service, no grant, no server: each message names the next step, and none is a traceback."""
     for args, code, says in (
-        (("status",), 2, "there are: mine, robot, bound"),
-        (("status", "-s", "other"), 2, "there is no service 'other'"),
+        (("refresh",), 2, "there are: mine, robot, bound"),
+        (("status",), 3, "there are: mine, robot, bound"),  # for monitoring: nothing is known
+        (("refresh", "-s", "other"), 2, "there is no service 'other'"),
         (("token", "-s", "mine", "--config", str(tmp_path / "nix.toml")), 2, "Make it, with a table"),
         (("token", "-s", "mine", "-g", "anna"), 1, "oauth-session login -s mine -g anna"),
         (("request", "GET", "http://127.0.0.1:9/", "-s", "robot"), 1, "Connection"),

@@ -1,0 +1,1 @@
+"""Pictures of the command line, taken in a real terminal: `tox -e pictures`."""
