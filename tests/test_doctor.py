@@ -29,9 +29,10 @@ from oauth_session.cli import main
 from oauth_session.cli.checks import examine
 from oauth_session.cli.settings import services
 from oauth_session.client import GrantStatus
-from oauth_session.providers import names
+from oauth_session.providers import load_profile, names
 from oauth_session.sealing import new
 from oauth_session.testing import Answer, FakeProvider
+from oauth_session.testing.trial import example_params
 from oauth_session.tokens import fingerprint
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -348,12 +349,17 @@ def test_no_refresh_token_is_presented(
     assert provider.model.reuse_incidents == 0
 
 
-@pytest.mark.parametrize("name", sorted(set(names()) - {"gitlab"}))
+@pytest.mark.parametrize("name", names())
 def test_doctor_knows_the_ways_of_a_profile(name: str) -> None:
     """A sound set-up with any profile is sound, and a wrong secret is named, where the provider wants one to renew."""
     for secret, level in (("fake-secret", "ok"), ("another", "wrong")):
         with FakeProvider(profile=name) as provider:
-            who = {"client_id": provider.client_id, "client_secret": secret, "base_url": provider.api_url}
+            who: dict[str, Any] = {
+                "client_id": provider.client_id,
+                "client_secret": secret,
+                "base_url": provider.api_url,
+            }
+            who |= {"provider_params": example_params(load_profile(name))}
             client = OAuthClient(provider=name, token_url=provider.token_url, **who)
             found = [finding for finding in examine(client) if finding.about == "client authentication"]
             assert provider.model.generations == 0

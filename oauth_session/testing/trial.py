@@ -13,7 +13,6 @@ from oauth_session.policy import RefreshPolicy
 from oauth_session.providers import Named, load_profile
 from oauth_session.providers.answers import Reader
 from oauth_session.providers.profile import Profile
-from oauth_session.providers.templates import Param
 from oauth_session.rules.token_response import Denied
 from oauth_session.session import OAuthSession
 from oauth_session.stores import MemoryStore
@@ -92,7 +91,7 @@ class _Trial:
         self.double = FakeProvider(profile=profile)
         self.client = OAuthClient(
             provider=profile,
-            provider_params={name: _example_of(param) for name, param in profile.params.items()},
+            provider_params=example_params(profile),
             token_url=self.double.token_url,
             base_url=self.double.api_url,
             client_id=self.double.client_id,
@@ -235,5 +234,9 @@ _STEPS = {
 }
 
 
-def _example_of(param: Param) -> str:
-    return param.choices[0] if param.choices else param.default or _VALUES[param.kind]
+def example_params(profile: Profile) -> dict[str, str]:
+    """Values for its placeholders, with which it can be tried."""
+    return {
+        name: param.choices[0] if param.choices else param.default or _VALUES[param.kind]
+        for name, param in profile.params.items()
+    }
