@@ -1,7 +1,11 @@
-"""The pages about providers, made from the profiles: ``python docs/generate.py`` writes them."""
+"""What is made from data: pages about providers from the profiles, tables from source and measurements.
+
+``python docs/generate.py`` writes them, and so does each build of the site.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -10,7 +14,11 @@ from oauth_session.providers.profile import API_EXAMPLES, Example, Profile
 from oauth_session.providers.words import expiry_words, facts, rule_words, said
 from oauth_session.rules.detection import Detection, Verdict
 
-HERE = Path(__file__).parent / "providers"
+sys.path.insert(0, str(Path(__file__).parent))
+import tables
+
+DOCS = Path(__file__).parent
+HERE = DOCS / "providers"
 REFRESHES = (Verdict.EXPIRED, Verdict.MAYBE)
 KINDS = {
     "expired": "expired token",
@@ -161,11 +169,26 @@ def pages() -> dict[str, str]:
     return found | {"known/index.rst": index(), "default-rule.rst": matrix()}
 
 
+def made() -> dict[Path, str]:
+    """Each file with its text."""
+    comparison = DOCS / "comparison.rst"
+    text = comparison.read_text()
+    for name, block in tables.measured().items():
+        text = tables.put(text, name, block)
+    return {
+        **{HERE / file: page for file, page in pages().items()},
+        DOCS / "reference" / "made" / "numbers.rst": tables.numbers(),
+        DOCS / "reference" / "made" / "settings.rst": tables.settings(),
+        comparison: text,
+    }
+
+
 def write() -> None:
-    """All of them, to their places; only `default-rule.rst` is kept in the repository."""
-    (HERE / "known").mkdir(exist_ok=True)
-    for file, text in pages().items():
-        (HERE / file).write_text(text)
+    """All of them, to their places; only `default-rule.rst` and `comparison.rst` are kept in the repository."""
+    for path, text in made().items():
+        path.parent.mkdir(exist_ok=True)
+        if not path.exists() or path.read_text() != text:  # what has not changed is not built again
+            path.write_text(text)
 
 
 if __name__ == "__main__":
