@@ -17,13 +17,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import generate
 
-from oauth_session import __all__ as PUBLIC
-from oauth_session import __version__
+import oauth_session
 
 project = "oauth_session"
 author = "the authors of oauth_session"
 project_copyright = "2026, the authors of oauth_session. Apache-2.0"
-version = release = __version__
+version = release = oauth_session.__version__
 
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_click"]
 exclude_patterns = ["_build", "reference/made"]
@@ -36,8 +35,12 @@ nitpick_ignore_regex = [
     (r"py:.*", r"(str|int|float|bool|bytes|object|dict|list|tuple|set|frozenset|type|None|ValueError|enum\.Enum)"),
     (r"py:.*", r"(Exception|Any|Mapping|Sequence|Callable|Iterable|Iterator|Literal|Self|Protocol)"),
     # Types that a caller only hands on or that stand for several plain ones; the text beside them says which.
-    (r"py:.*", r"oauth_session\.(rules|auth\.Source|held|flight|sealed|sealing|seeds|reveal|providers|testing|stores)\..*"),
-    (r"py:.*", r"(Secret|Named|Seed|Timeout|Listener|Listeners|ClientAuth|Response|PreparedRequest|Refusal|Text|Form|Params|Retry|Replay)"),
+    (r"py:.*", r"oauth_session\.auth\.Source"),
+    (r"py:.*", r"oauth_session\.(rules|held|flight|sealed|sealing|seeds|reveal|providers|testing|stores)\..*"),
+    (
+        r"py:.*",
+        r"(Secret|Named|Seed|Timeout|Listener|Listeners|ClientAuth|Response|PreparedRequest|Refusal|Text|Form|Params|Retry|Replay)",
+    ),
 ]
 
 html_theme = "furo"
@@ -63,7 +66,7 @@ napoleon_use_rtype = False
 
 def shown_at(name: str) -> str:
     """Where a public name stands in the reference: at the package, wherever it is defined."""
-    return f"oauth_session.{name}" if name in PUBLIC else name
+    return f"oauth_session.{name}" if name in oauth_session.__all__ else name
 
 
 class Name(SphinxRole):
@@ -82,7 +85,11 @@ def unknown(app: Sphinx, env: Any, node: addnodes.pending_xref, content: nodes.E
     """A name that is no object of the reference stays plain code; one at its place of definition is led to ours."""
     target = node.get("reftarget", "")
     last = target.rpartition(".")[2]
-    if node.get("refdomain") == "py" and last in PUBLIC and not target.startswith("oauth_session." + last):
+    if (
+        node.get("refdomain") == "py"
+        and last in oauth_session.__all__
+        and not target.startswith("oauth_session." + last)
+    ):
         found = env.get_domain("py").resolve_xref(
             env, node["refdoc"], app.builder, "obj", f"oauth_session.{last}", node, content
         )

@@ -66,14 +66,14 @@ def numbers() -> str:
 
 MEANS = {
     "client_secret": "a secret: ``env:NAME`` or ``file:PATH``, nothing else; leave it out for a public client",
-    "private_key": "a secret, for ``client_auth = \"private_key_jwt\"``: PEM or JWK",
+    "private_key": 'a secret, for ``client_auth = "private_key_jwt"``: PEM or JWK',
     "keys": "a secret: the ring that encrypts the store, see :doc:`/encryption`",
     "key_id": "the ``kid`` of that key",
     "algorithm": "with which that key signs",
     "cert": "path of the certificate, for ``tls_client_auth`` and ``self_signed_tls_client_auth``",
     "cert_key": "path of its key, where that is apart",
     "port": "of the loopback address at which a login ends; any free one unless given",
-    "params": "further parameters of the login's address, such as ``{prompt = \"consent\"}``",
+    "params": 'further parameters of the login\'s address, such as ``{prompt = "consent"}``',
     "margin": "seconds; as in `RefreshPolicy`",
     "grant_type": "``refresh_token`` or ``client_credentials``",
     "store": "as in `OAuthSession`; a SQLite file in the platform's folder for data unless given",
@@ -137,11 +137,15 @@ def _request(found: Any, peers: list[str]) -> Rows:
     ]
     for status in ("401", "403"):
         by = [found["permissions"][each][status] for each in peers]
-        rows.append([f"200 requests that are not allowed ({status}): token calls", *(f"{e['token_calls']:,}" for e in by)])
+        rows.append(
+            [f"200 requests that are not allowed ({status}): token calls", *(f"{e['token_calls']:,}" for e in by)]
+        )
         rows.append(["... API calls", *(f"{e['api_calls']:,}" for e in by)])
     for kind in found["replays"][OURS]:
         rows.append([f"a body ({kind}), then a 401", *(_replayed(found["replays"][each][kind]) for each in peers)])
-    rows.append(["200 expiries with ``stream=True``: API connections", *(f"{found['connections'][e]['api']:,}" for e in peers)])
+    rows.append(
+        ["200 expiries with ``stream=True``: API connections", *(f"{found['connections'][e]['api']:,}" for e in peers)]
+    )
     return rows
 
 

@@ -31,7 +31,7 @@ COOL_DOWN = 5.0  # after a refusal of the client itself: somebody is mending set
 CONFIRM = 1.0  # invalid_grant is asked again after this: replicas lag (gitlab#599181)
 HOLD_FIRST, HOLD_MOST = 30.0, 900.0  # for an origin that refuses fresh tokens too; doubles, as its verdict is confirmed
 PROBATION = 2.0  # a token minted for a refusal is not refreshed for the same one before its replay can have told
-SEEDS_REMEMBERED = 16  # fingerprints in a record: seeds of old settings must not come back, and the record must stay small
+SEEDS_REMEMBERED = 16  # fingerprints in a record: an old seed must not come back, and the record stays small
 KEYS_FRESH = 30.0  # how old the ring that writes may be: a key service is not asked for each record
 KEYS_AGAIN = 1.0  # between two looks for a key that is missing: a program that rotates keys is ahead of us by moments
 RECENT = 1000  # grants that a client keeps in memory
@@ -96,7 +96,7 @@ class RefreshPolicy:
 
     @property
     def patience(self) -> float:
-        """`token_timeout` in seconds, by default so short that a dead holder's successor still comes within the grace (law 5)."""
+        """`token_timeout`, by default so short that a dead holder's successor still comes within the grace (law 5); seconds."""
         if self.token_timeout is not None:
             return self.token_timeout
         if self.rotation == "none" or not self.reuse_grace:

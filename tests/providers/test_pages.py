@@ -10,9 +10,11 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from support.snippets import run_snippets
 
 from oauth_session.providers import load_profile, names
 from oauth_session.providers.schema import CHECKS
+from oauth_session.testing import FakeProvider
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 PAGE = DOCS / "providers" / "not-listed.rst"
@@ -65,6 +67,18 @@ def test_the_profile_of_the_five_questions_holds(tmp_path: Path) -> None:
     checked = command("check", "acme.toml", folder=tmp_path)
     assert checked.returncode == 0, checked.stdout + checked.stderr
     assert "acme.toml holds." in checked.stdout and "wrong" not in checked.stdout
+
+
+def test_the_snippet_of_the_five_questions(
+    provider: FakeProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The session of the page is made from the page's profile, and the fake provider behaves as that says."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ACME_SECRET", "a secret")
+    (tmp_path / "acme.toml").write_text(acme())
+    run_snippets(PAGE, provider, "")["session"].close()
+    with FakeProvider(profile="acme.toml") as double:
+        assert "data" in double.issue()
 
 
 @pytest.mark.parametrize(

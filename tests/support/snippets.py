@@ -9,7 +9,6 @@ from typing import Any
 
 from oauth_session.testing import FakeProvider
 
-
 BLOCK = re.compile(r"^\.\. code-block:: python\n\n((?:    .*\n|\n)+)", re.MULTILINE)
 
 
@@ -33,6 +32,7 @@ def run_snippets(
         "the one from the login": pair["refresh_token"],
         '"access_token": "..."': f'"access_token": "{provider.issue()["access_token"]}"',
         '"refresh_token": "..."': f'"refresh_token": "{provider.issue()["refresh_token"]}"',
+        **(more or {}),  # its place is the first, and so is its word
     }
     blocks = blocks_of(page)
     assert blocks, page
