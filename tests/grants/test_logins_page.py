@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
@@ -57,7 +58,7 @@ def test_logins_of_a_public_client(server: GrantsServer, valkey_url: str, monkey
 
     def browser(url: str) -> None:
         def follow() -> None:
-            back = Person().visit(url, until="http://127.0.0.1:")
+            back = Person().visit(url, until=parse_qs(urlsplit(url).query)["redirect_uri"][0])
             requests.get(back, timeout=30)
 
         arrived.append(threading.Thread(target=follow))
