@@ -11,6 +11,7 @@ from docutils import nodes
 from docutils.parsers.rst import Directive, directives
 from sphinx import addnodes
 from sphinx.application import Sphinx
+from sphinx.domains.python import PyObject
 from sphinx.util.docutils import SphinxRole
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -47,6 +48,7 @@ html_theme = "furo"
 html_title = f"oauth_session {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_favicon = "_static/icon.svg"
 html_show_sourcelink = False
 html_copy_source = False
 html_theme_options = {"navigation_with_keys": True}
@@ -67,6 +69,11 @@ napoleon_use_rtype = False
 def shown_at(name: str) -> str:
     """Where a public name stands in the reference: at the package, wherever it is defined."""
     return f"oauth_session.{name}" if name in oauth_session.__all__ else name
+
+
+for field in PyObject.doc_field_types:
+    if field.name == "variable":
+        field.label = "Attributes"  # napoleon has no word of its own for them
 
 
 class Name(SphinxRole):
@@ -131,9 +138,19 @@ def each_apart(app: Sphinx, what: str, name: str, thing: object, options: object
     lines[:] = out
 
 
+def readable(
+    app: Sphinx, what: str, name: str, thing: object, options: object, signature: str | None, returned: str | None
+) -> tuple[str | None, str | None] | None:
+    """The default of a dataclass's mapping is an empty one."""
+    if signature is None or "<factory>" not in signature:
+        return None
+    return signature.replace("=<factory>", " = {}").replace("~typing.", ""), returned
+
+
 def setup(app: Sphinx) -> None:
     app.add_role("name", Name())
     app.add_directive("drawing", Drawing)
     app.connect("builder-inited", lambda _: generate.write())
     app.connect("missing-reference", unknown)
+    app.connect("autodoc-process-signature", readable)
     app.connect("autodoc-process-docstring", each_apart, priority=100)

@@ -108,7 +108,7 @@ def draw(found: dict[str, Any]) -> str:
     """As SVG; colours of text come from the page around it."""
     last = max(end["back"] for end in found["ends"])
     scale = 470 / last
-    height = TOP + 470 + 96
+    height = TOP + 470 + 112
 
     def y(at: float) -> float:
         return TOP + max(at, 0.0) * scale
@@ -119,7 +119,7 @@ def draw(found: dict[str, Any]) -> str:
         parts.append(_text(LEFT - 9, y(at) + 3.5, f"{at:.1f} s", "end", FAINT))
     for end in found["ends"]:
         parts.append(_process(end, found, y))
-    bottom = TOP + 470 + 22
+    bottom = TOP + 470 + 44
     legend = [
         (BAD, "token sent, refused"),
         (CLAIM, "has the claim, asks the provider"),
@@ -135,7 +135,7 @@ def draw(found: dict[str, Any]) -> str:
     says = f"{len(found['ends'])} processes, {counted}, commit after {found['committed']:.2f} s"
     parts.append(_text(WIDE / 2, bottom + 52, says, "middle", INK))
     inner = "\n".join(parts)
-    return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDE} {height}" font-size="11">\n{inner}\n</svg>\n'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDE} {height}" font-size="11.5">\n{inner}\n</svg>\n'
 
 
 def _process(end: dict[str, Any], found: dict[str, Any], y: Any) -> str:

@@ -56,9 +56,9 @@ def numbers() -> str:
 
     rows = [["Number", "Value", "Why"]]
     for name, value, reason in constants(Path(policy.__file__).read_text()):
-        reason = reason[:1].upper() + reason[1:].replace("`", "``").rstrip(".") + "."
+        reason = reason.replace("`", "``").replace("invalid_grant", "``invalid_grant``").rstrip(".") + "."
         unit = "" if name in ("SEEDS_REMEMBERED", "RECENT") else " s"
-        rows.append([f"``{name}``", f"{value:g}{unit}", reason.replace("invalid_grant", "``invalid_grant``")])
+        rows.append([f"``{name}``", f"{value:g}{unit}", reason[:1].upper() + reason[1:]])
     return listed(rows, "24 10 66")
 
 
