@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import generate
 
 import oauth_session
+from oauth_session.events import Event
 
 project = "oauth_session"
 author = "the authors of oauth_session"
@@ -102,7 +104,20 @@ def unknown(app: Sphinx, env: Any, node: addnodes.pending_xref, content: nodes.E
         )
         if found is not None:
             return found
-    return content if node.get("ours") else None
+    if not node.get("ours"):
+        return None
+    found = named(env.get_domain("py").objects, target)
+    if found is None:
+        return content
+    return env.get_domain("py").resolve_xref(env, node["refdoc"], app.builder, "obj", found, node, content)
+
+
+def named(objects: Any, target: str) -> str | None:
+    """The one object that is called so: a class or a function, or a method with its class; never what may be an argument."""
+    ends = [name for name, entry in objects.items() if name.endswith(f".{target}") and not entry.aliased]
+    if "." not in target:
+        ends = [name for name in ends if objects[name].objtype in ("class", "exception", "function", "data")]
+    return ends[0] if len(ends) == 1 else None
 
 
 class Drawing(Directive):
@@ -141,7 +156,9 @@ def each_apart(app: Sphinx, what: str, name: str, thing: object, options: object
 def readable(
     app: Sphinx, what: str, name: str, thing: object, options: object, signature: str | None, returned: str | None
 ) -> tuple[str | None, str | None] | None:
-    """The default of a dataclass's mapping is an empty one."""
+    """The default of a dataclass's mapping is an empty one; an event that adds nothing takes what its base does."""
+    if what == "class" and issubclass(thing, Event) and not inspect.get_annotations(thing):  # type: ignore[arg-type]
+        return "()", None
     if signature is None or "<factory>" not in signature:
         return None
     return signature.replace("=<factory>", " = {}").replace("~typing.", ""), returned

@@ -16,7 +16,13 @@ Rows = list[list[str]]
 
 def listed(rows: Rows, widths: str = "") -> str:
     """A list table; the first row is its heading."""
-    lines = [".. list-table::", "   :header-rows: 1", *([f"   :widths: {widths}"] if widths else []), ""]
+    lines = [
+        ".. list-table::",
+        "   :class: names",
+        "   :header-rows: 1",
+        *([f"   :widths: {widths}"] if widths else []),
+        "",
+    ]
     for row in rows:
         lines += [f"   {'*' if number == 0 else ' '} - {cell}".rstrip() for number, cell in enumerate(row)]
     return "\n".join(lines) + "\n"
