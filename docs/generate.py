@@ -36,9 +36,15 @@ def heading(text: str, line: str = "=") -> str:
     return f"{text}\n{line * len(text)}\n"
 
 
-def table(rows: list[list[str]], widths: str) -> str:
-    """A list table; the first row is its heading."""
-    lines = [".. list-table::", "   :header-rows: 1", f"   :widths: {widths}", ""]
+def table(rows: list[list[str]], widths: str, kind: str = "") -> str:
+    """A list table; the first row is its heading. `kind` is for the site's style."""
+    lines = [
+        ".. list-table::",
+        *([f"   :class: {kind}"] if kind else []),
+        "   :header-rows: 1",
+        f"   :widths: {widths}",
+        "",
+    ]
     for row in rows:
         lines += [f"   {'*' if number == 0 else ' '} - {cell}" for number, cell in enumerate(row)]
     return "\n".join(lines) + "\n"
@@ -95,7 +101,7 @@ origin, once: the replay is refused too, and the session remembers (see :doc:`..
 Every answer
 ------------
 
-{table(rows, "14 12 38 12 12 12")}"""
+{table(rows, "14 12 38 12 12 12", "answers")}"""
 
 
 def shown(example: Example) -> str:
@@ -130,7 +136,7 @@ def page(profile: Profile) -> str:
                     plain(example.source.removeprefix("verified: ")),
                 ]
             )
-        parts.append(table(rows, "55 20 25"))
+        parts.append(table(rows, "55 20 25", "answers"))
     return "\n".join(parts)
 
 
