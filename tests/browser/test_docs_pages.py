@@ -28,7 +28,12 @@ WIDTHS, SCHEMES = (390, 1280), ("light", "dark")
 LOOK = """
 const ids = [...document.querySelectorAll('[id]')].map(each => each.id);
 const links = [...document.querySelectorAll('a[href], link[href]')].map(each => each.href);
+// The theme clips what is too wide, so elements are asked; what scrolls within itself may be wider.
+const scrolls = '.table-wrapper, pre, .highlight, dt.sig, .plot, .toc-drawer, .sidebar-drawer';
+const beyond = [...document.querySelectorAll('.content *, .mobile-header')].filter(each =>
+  each.getBoundingClientRect().right > WIDTH + 1 && !each.closest(scrolls));
 return {
+  beyond: beyond.slice(0, 3).map(each => each.outerHTML.slice(0, 120)),
   wide: document.documentElement.scrollWidth,
   height: Math.min(document.documentElement.scrollHeight, 12000),
   broken: [...document.images].filter(each => !each.complete || !each.naturalWidth).map(each => each.src),
@@ -89,10 +94,11 @@ def test_each_page(site: tuple[str, Path], driver: webdriver.Chrome) -> None:
                 "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
             )
             driver.get(url + page)
-            found = seen[page] = driver.execute_script(LOOK)
+            found = seen[page] = driver.execute_script(LOOK.replace("WIDTH", str(width)))
             where = f"{page} at {width}, {scheme}"
             if found["wide"] > width:
                 wrong.append(f"{where}: {found['wide']} wide")
+            wrong += [f"{where}: too wide: {each}" for each in found["beyond"]]
             wrong += [f"{where}: no image {each}" for each in found["broken"]]
             wrong += [f"{where}: loads {each}" for each in found["loaded"] if not each.startswith((url, "data:"))]
             wrong += [f"{where}: {entry['message']}" for entry in driver.get_log("browser")]
