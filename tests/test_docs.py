@@ -17,6 +17,7 @@ from support.snippets import blocks_of, run_snippets
 
 from oauth_session import OAuthSession
 from oauth_session.cli import settings
+from oauth_session.providers import names
 from oauth_session.testing import FakeProvider
 
 ROOT = Path(__file__).parent.parent
@@ -26,6 +27,7 @@ PAGES = sorted(
     for path in (*DOCS.rglob("*.rst"), ROOT / "README.rst")
     if not {"_build", "known", "made"} & set(path.relative_to(ROOT).parts)
 )
+COUNT = ("index.rst", "comparison.rst")
 OTHER_PYTHON = re.compile(
     r"^\s*(\.\. code(-block)?::\s*(python|py|python3|pycon|ipython3?|default)?\s*|\.\. (doctest|testcode|sourcecode)::.*"
     r"|\.\. literalinclude::.*\.py)$",
@@ -135,3 +137,9 @@ def test_each_toml_block_is_read() -> None:
     """A page with TOML has one that a test above, or that of the provider pages, reads."""
     there = {str(page.relative_to(ROOT)) for page in PAGES if "code-block:: toml" in page.read_text()}
     assert there == {"README.rst", "docs/reference/settings.rst", "docs/providers/not-listed.rst"}
+
+
+def test_the_providers_are_counted() -> None:
+    """Where a page says how many profiles there are, it is so many."""
+    said = [re.findall(r"(\d+)(?: providers\b|, with sources)", (DOCS / page).read_text()) for page in COUNT]
+    assert said == [[str(len(names()))]] * len(COUNT)
