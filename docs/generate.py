@@ -1,7 +1,11 @@
-"""The pages about providers, made from the profiles: ``python docs/generate.py`` writes them."""
+"""What is made from data: pages about providers from the profiles, tables from source and measurements.
+
+``python docs/generate.py`` writes them, and so does each build of the site.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -10,7 +14,11 @@ from oauth_session.providers.profile import API_EXAMPLES, Example, Profile
 from oauth_session.providers.words import expiry_words, facts, grace_words, rule_words, said
 from oauth_session.rules.detection import Detection, Verdict
 
-HERE = Path(__file__).parent / "providers"
+sys.path.insert(0, str(Path(__file__).parent))
+import tables
+
+DOCS = Path(__file__).parent
+HERE = DOCS / "providers"
 REFRESHES = (Verdict.EXPIRED, Verdict.MAYBE)
 KINDS = {
     "expired": "expired token",
@@ -29,9 +37,15 @@ def heading(text: str, line: str = "=") -> str:
     return f"{text}\n{line * len(text)}\n"
 
 
-def table(rows: list[list[str]], widths: str) -> str:
-    """A list table; the first row is its heading."""
-    lines = [".. list-table::", "   :header-rows: 1", f"   :widths: {widths}", ""]
+def table(rows: list[list[str]], widths: str, kind: str = "") -> str:
+    """A list table; the first row is its heading. `kind` is for the site's style."""
+    lines = [
+        ".. list-table::",
+        *([f"   :class: {kind}"] if kind else []),
+        "   :header-rows: 1",
+        f"   :widths: {widths}",
+        "",
+    ]
     for row in rows:
         lines += [f"   {'*' if number == 0 else ' '} - {cell}" for number, cell in enumerate(row)]
     return "\n".join(lines) + "\n"
@@ -92,7 +106,7 @@ origin, once: the replay is refused too, and the session remembers (see :doc:`..
 Every answer
 ------------
 
-{table(rows, "14 12 38 12 12 12")}"""
+{table(rows, "14 12 38 12 12 12", "answers")}"""
 
 
 def shown(example: Example) -> str:
@@ -127,7 +141,7 @@ def page(profile: Profile) -> str:
                     plain(example.source.removeprefix("verified: ")),
                 ]
             )
-        parts.append(table(rows, "55 20 25"))
+        parts.append(table(rows, "55 20 25", "answers"))
     return "\n".join(parts)
 
 
@@ -166,11 +180,26 @@ def pages() -> dict[str, str]:
     return found | {"known/index.rst": index(), "default-rule.rst": matrix()}
 
 
+def made() -> dict[Path, str]:
+    """Each file with its text."""
+    comparison = DOCS / "comparison.rst"
+    text = comparison.read_text()
+    for name, block in tables.measured().items():
+        text = tables.put(text, name, block)
+    return {
+        **{HERE / file: page for file, page in pages().items()},
+        DOCS / "reference" / "made" / "numbers.rst": tables.numbers(),
+        DOCS / "reference" / "made" / "settings.rst": tables.settings(),
+        comparison: text,
+    }
+
+
 def write() -> None:
-    """All of them, to their places; only `default-rule.rst` is kept in the repository."""
-    (HERE / "known").mkdir(exist_ok=True)
-    for file, text in pages().items():
-        (HERE / file).write_text(text)
+    """All of them, to their places; only `default-rule.rst` and `comparison.rst` are kept in the repository."""
+    for path, text in made().items():
+        path.parent.mkdir(exist_ok=True)
+        if not path.exists() or path.read_text() != text:  # what has not changed is not built again
+            path.write_text(text)
 
 
 if __name__ == "__main__":

@@ -55,6 +55,8 @@ def mount(session: Session, prefix: str, auth: TokenAuth) -> None:
     """Give an existing session a login for one origin, around the adapter that it uses there.
 
     Args:
+        session: of requests, or a class derived from it; what is mounted there goes on working, inside.
+        auth: from `OAuthClient.auth`.
         prefix: as for `Session.mount`; the token goes to exactly its origin.
 
     Raises:

@@ -98,7 +98,11 @@ class TokenAuth(AuthBase):
         return request
 
     def attach(self, request: PreparedRequest) -> Held | None:
-        """Set the header if the request may have the token; the answer remembers which one travels."""
+        """Set the header if the request may have the token; the answer remembers which one travels.
+
+        Raises:
+            OAuthSessionError: there is no token, for the reason that its class says; nothing was sent.
+        """
         if self.placement.header in request.headers or not self.guard.allows(request.url or ""):
             return None
         held = self.source.token()

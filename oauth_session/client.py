@@ -42,6 +42,11 @@ class GrantStatus:
     """What is known of a grant, without its secrets; times in epoch seconds on the store's clock.
 
     Attributes:
+        state: ``live``, ``dead``, ``logged_out``, ``revoked``, or ``damaged``.
+        generation: one more with each commit.
+        expires_at: of the access token; None when the server did not say.
+        last_outcome, last_error: of the last renewal: an `Outcome`'s value, and the server's error code.
+        scope: as granted, or None.
         failures: failed renewals since the last good one; until `retry_at` nobody tries again.
         claimed_by: who renews it, as ``...@host:pid``, until `claimed_until` unless its heart goes on beating.
     """
@@ -152,7 +157,10 @@ class OAuthClient(Logins):
         timeout: Timeout = None,
         retries: Retry | None = None,
     ) -> OAuthSession:
-        """A session for one grant, with its own connection pool; the arguments are those of `OAuthSession`."""
+        """A session for one grant, with its own connection pool; the arguments are those of `OAuthSession`.
+
+        All sessions and doors of one grant in a process share its token, at no cost for each.
+        """
         auth = self._auth(grant_id, base_url)
         return OAuthSession(base_url=base_url or self._base_url, timeout=timeout, retries=retries, auth=auth)
 
@@ -175,7 +183,7 @@ class OAuthClient(Logins):
         self._source(grant_id).put(lambda now: pair(token, now, just_issued=True))
 
     def token(self, grant_id: str = "default", *, timeout: float | None = None) -> Token:
-        """A token fit to send, refreshed if needed: for curl, websockets, other SDKs.
+        """A token fit to send, refreshed if needed: for curl, websockets, other SDKs. All who ask at once cost one refresh.
 
         Args:
             timeout: seconds to wait for a refresh; the policy's deadline if None.
@@ -186,7 +194,7 @@ class OAuthClient(Logins):
         return self._source(grant_id).token(timeout).token
 
     def refresh(self, grant_id: str = "default", *, force: bool = False, timeout: float | None = None) -> Token:
-        """Another token than the present one, however fresh that is.
+        """Another token than the present one, however fresh that is. Those who ask at the same time share it.
 
         Args:
             force: ask the provider whatever back-off, hold, tombstone or unknown outcome says.
@@ -198,7 +206,11 @@ class OAuthClient(Logins):
         return self._source(grant_id).refresh(force, timeout).token
 
     def forget(self, grant_id: str) -> None:
-        """Delete the grant's tokens here and in the store. What is left says that it was logged out."""
+        """Delete the grant's tokens here and in the store. What is left says that it was logged out, to every process.
+
+        Raises:
+            StoreError: the store is away; nothing has changed.
+        """
         self._source(grant_id).end("logged_out")
 
     def grants(self, cursor: str | None = None) -> tuple[list[GrantStatus], str | None]:

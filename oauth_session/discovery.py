@@ -111,7 +111,10 @@ def ask(endpoint: TokenEndpoint, request: TokenRequest) -> Answer:
 
 
 def interaction_required(response: requests.Response) -> InteractionRequired | None:
-    """What a refusal wants of the person, as an error to raise or to log in with (`.params()`); None: nothing."""
+    """What a refusal wants of the person, as an error to raise or to log in with (`.params()`); None: nothing.
+
+    It reads the challenge alone (RFC 9470 section 3, RFC 6750 section 3.1, the claims of CAE), and fetches nothing.
+    """
     return interaction_of(challenges(response))
 
 
@@ -119,6 +122,9 @@ def about_api(response: requests.Response, *, session: requests.Session | None =
     """What an API that refused says of itself (RFC 9728), such as its `authorization_servers`: to be shown to somebody.
 
     Nothing follows from it here: whom to trust is the caller's to decide. It is fetched from the API's own origin only.
+
+    Args:
+        session: fetches it; a plain one of our own if None.
 
     Raises:
         ConfigurationError: it says nothing, or nothing about the URL that was called.

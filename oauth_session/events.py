@@ -14,8 +14,8 @@ class Event:
 
     Attributes:
         name: which thing.
-        grant: the grant's id; "" where it is about the settings.
-        outcome: how a renewal ended: the value of an `Outcome`, such as ``"refreshed"`` or ``"dead"``; "" for others.
+        grant: the grant's id; ``""`` where it is about the settings.
+        outcome: how a renewal ended: the value of an `Outcome`, such as ``"refreshed"`` or ``"dead"``; ``""`` for others.
         generation: of the token in hand.
         origin: the API's origin, where one is concerned.
         reason: in words, without secrets.

@@ -18,7 +18,8 @@ from .telling import tell
 class Store(Protocol):
     """What a token store does: keep one text per grant and swap it atomically.
 
-    Every failure is a `StoreError`. `testing.StoreContract` checks an implementation.
+    It is called from any thread and process at once. Every failure is a `StoreError`, within seconds. `StoreContract` of
+    `oauth_session.testing.stores` checks an implementation.
     """
 
     @property
@@ -30,12 +31,15 @@ class Store(Protocol):
         """Whether other processes see it."""
 
     def load(self, key: GrantKey) -> Snapshot:
-        """The text, its revision and the store's clock."""
+        """The text, its revision and the store's clock (epoch seconds)."""
 
     def swap(
         self, key: GrantKey, expected: str, revision: str, text: str, mirror: str | None = None, tell: bool = True
     ) -> Swapped:
-        """Write if the revision is still `expected`, or already `revision` (law 3); `tell` those who watch."""
+        """Write, in one atomic step, if the revision is still `expected`, or already `revision`: a resend is a success.
+
+        `mirror` is for a store that shows access tokens to other programs, `tell` says whether watchers are to hear of it.
+        """
 
     def wait(self, key: GrantKey, revision: str, timeout: float) -> None:
         """Return once the revision is another, or after `timeout` seconds."""

@@ -30,6 +30,7 @@ class OpenTelemetry:
       there is one; also noted on the span of the request that it happened to.
 
     Args:
+        tracer_provider, meter_provider: where spans and metrics go; the global ones if None.
         grant_ids: put ``oauth_session.grant`` on spans; off, since it may name a customer. Never on metrics.
     """
 

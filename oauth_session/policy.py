@@ -14,14 +14,14 @@ from .errors import ConfigurationError
 LEASE = 5.0  # how long a silent holder keeps the claim: four missed heartbeats
 LEASE_LEAST = 2.5  # where the grace is short: one missed heartbeat
 LEASE_MOST = 10.0  # where nothing is forgiven: a holder that is only frozen must not lose the grant to its successor
-TOKEN_TIMEOUT, TOKEN_TIMEOUT_LEAST = 30.0, 5.0
+TOKEN_TIMEOUT, TOKEN_TIMEOUT_LEAST = 30.0, 5.0  # for one whole answer; less where a known grace needs it, but not below
 HEARTBEAT = 1.0  # the lease's fifth, so that one slow store call does not lose the claim
 # A new login elsewhere is seen no later than this without push, and so long rests a record that was brought back. With 5,
 # calls waited up to 5.6 s after a failover, and nobody shall wait for the store for more than 5.
 FRESHNESS = 4.0
 REST = 1.0  # how long a record that was brought in is not refreshed, where newer holders are told of it
 STORE_TIMEOUT = 2.0  # a black hole costs a request no more than two of these
-BACKOFF_FIRST, BACKOFF_MOST = 1.0, 60.0
+BACKOFF_FIRST, BACKOFF_MOST = 1.0, 60.0  # after a failure; doubles, with jitter: all who share the grant wait for one
 OFFER_FIRST, OFFER_MOST = 0.1, 0.5  # a pair that the store could not take is offered again, soon
 SPEAK = STORE_TIMEOUT + 1.0  # by then who has such a pair has offered it to a store that is back: one call, one pause
 FORK_PATIENCE = 5.0  # how long a fork waits for renewals to land: most take a tenth of that
@@ -29,9 +29,9 @@ EXIT_PATIENCE = 10.0  # how long the end of the process waits for such a store
 BACKOFF_LONGEST = 3600.0  # a Retry-After beyond it is not believed
 COOL_DOWN = 5.0  # after a refusal of the client itself: somebody is mending settings and must see the effect soon
 CONFIRM = 1.0  # invalid_grant is asked again after this: replicas lag (gitlab#599181)
-HOLD_FIRST, HOLD_MOST = 30.0, 900.0
+HOLD_FIRST, HOLD_MOST = 30.0, 900.0  # for an origin that refuses fresh tokens too; doubles, as its verdict is confirmed
 PROBATION = 2.0  # a token minted for a refusal is not refreshed for the same one before its replay can have told
-SEEDS_REMEMBERED = 16
+SEEDS_REMEMBERED = 16  # fingerprints in a record: an old seed must not come back, and the record stays small
 KEYS_FRESH = 30.0  # how old the ring that writes may be: a key service is not asked for each record
 KEYS_AGAIN = 1.0  # between two looks for a key that is missing: a program that rotates keys is ahead of us by moments
 RECENT = 1000  # grants that a client keeps in memory
@@ -87,7 +87,7 @@ class RefreshPolicy:
 
     @property
     def lease(self) -> float:
-        """How long a silent holder keeps the claim: what its successor's presentation may cost decides."""
+        """Seconds that a silent holder keeps the claim; what its successor's presentation may cost decides."""
         if self.rotation == "none":
             return LEASE
         if self.reuse_grace:
@@ -96,7 +96,7 @@ class RefreshPolicy:
 
     @property
     def patience(self) -> float:
-        """`token_timeout`, by default so short that a dead holder's successor still comes within the grace (law 5)."""
+        """`token_timeout`, by default so short that a dead holder's successor still comes within the grace (law 5); seconds."""
         if self.token_timeout is not None:
             return self.token_timeout
         if self.rotation == "none" or not self.reuse_grace:
@@ -105,7 +105,7 @@ class RefreshPolicy:
 
     @property
     def is_in_time(self) -> bool:
-        """Law 5's inequality: what a dead holder sent last is presented again before the known grace is over."""
+        """Whether what a dead holder sent last is presented again before the known grace is over (law 5)."""
         return self.rotation == "none" or not self.reuse_grace or self.patience + self._succession <= self.reuse_grace
 
     @property
@@ -113,11 +113,11 @@ class RefreshPolicy:
         return self.lease + SPEAK + BACKOFF_FIRST  # from the holder's last sign of life to the successor's first byte
 
     def stale_after(self, lifetime: float) -> float:
-        """The age at which a token of this lifetime is renewed in advance."""
+        """The age, in seconds, at which a token of this lifetime is renewed in advance."""
         return self._allowed(lifetime - min(self.margin or 0.0, lifetime / 4), lifetime)
 
     def renewed_after(self, lifetime: float) -> float:
-        """The age at which one process begins to renew it in advance.
+        """The age, in seconds, at which one process begins to renew it in advance.
 
         Spread over the first half of the advisory window: those who hold one token do not march in step.
         """
@@ -125,7 +125,7 @@ class RefreshPolicy:
         return first + (last - first) / 2 * random.random()
 
     def expired_after(self, lifetime: float) -> float:
-        """The age at which a token of this lifetime is no longer sent: a tenth of the margin before its end."""
+        """The age, in seconds, at which a token of this lifetime is no longer sent; a tenth of the margin before its end."""
         return self._allowed(lifetime - min((self.margin or 0.0) / 10, lifetime / 20), lifetime)
 
     def _allowed(self, age: float, lifetime: float) -> float:

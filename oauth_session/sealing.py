@@ -91,7 +91,7 @@ class KeyRing:
 
     @property
     def name_id(self) -> str:
-        """Tells one name: key from another."""
+        """What tells one ``name:`` key from another."""
         return hmac.digest(self._ring.name, b"id", "sha256").hex()[:8]
 
     def sealer(self) -> Sealer:

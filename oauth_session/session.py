@@ -52,7 +52,8 @@ class OAuthSession(requests.Session):
     """A drop-in for `requests.Session` that stays logged in.
 
     Any number of threads, processes and machines may share one grant through a common store; each expiry costs one
-    refresh. The token goes to the origins of `base_url` and `origins` and nowhere else.
+    refresh. The token goes to the origins of `base_url` and `origins` and nowhere else. Threads may share the session as far
+    as they may share requests' own (its cookies and headers are not locked); the login is safe for threads and forks.
 
     Args:
         base_url: URLs without a scheme are appended to it; its origin may see the token.
@@ -88,7 +89,7 @@ class OAuthSession(requests.Session):
         dpop: bind tokens to a key of ours (RFC 9449), which is kept with the grant; a transport that retries by itself
             repeats a proof, which servers refuse.
         on_event: called with each `Event`, or several that are; what they raise is logged, and nobody waits for one that hangs.
-        timeout: for calls that give none, in requests' forms; not for the token endpoint.
+        timeout: seconds for calls that give none, in requests' forms; not for the token endpoint.
         retries: mounts requests' adapter with it for the API; the token endpoint never retries.
         remember_environment: look proxies and CA bundle up again only when the environment has changed; False: each
             time, as requests does.

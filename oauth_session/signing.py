@@ -144,7 +144,12 @@ class PrivateKeyJwt:
 
 @dataclass(frozen=True, slots=True)
 class ClientSecretJwt:
-    """Client authentication by a keyed hash with the client's secret: ``client_secret_jwt``."""
+    """Client authentication by a keyed hash with the client's secret: ``client_secret_jwt`` (OpenID Connect Core 9).
+
+    Attributes:
+        algorithm: HS256, HS384 or HS512.
+        audience: as in `PrivateKeyJwt`.
+    """
 
     algorithm: str = "HS256"
     audience: str | None = None

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import click
 
 _IN_SHORT = {  # what fits into a narrow terminal
     "demo": "See what it does.",
@@ -21,11 +25,18 @@ _IN_SHORT = {  # what fits into a narrow terminal
 def main() -> None:
     """Run the command line; without its extra, say how to get it."""
     try:
-        import click
+        import click  # noqa: F401
         import platformdirs  # noqa: F401
         import rich  # noqa: F401
     except ImportError:
         sys.exit("oauth-session needs click and rich: pip install 'oauth-session[cli]'")
+    command_line()(prog_name="oauth-session")
+
+
+def command_line() -> click.Group:
+    """All commands; the reference is made from them, too."""
+    import click
+
     from . import grants
     from .demo import demo
     from .doctor import doctor
@@ -48,4 +59,5 @@ def main() -> None:
         [demo, *people, watch, doctor, providers, keys],
         help="A requests.Session that stays logged in; `demo` shows what that means.",
     )
-    click.version_option(package_name="oauth-session")(group)(prog_name="oauth-session")
+    click.version_option(package_name="oauth-session")(group)
+    return group

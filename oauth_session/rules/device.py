@@ -21,8 +21,10 @@ class DeviceCode:
     Attributes:
         device_code: the secret that is polled with.
         user_code: to be typed in at `verification_uri`.
+        verification_uri: where the person goes, on another device.
         verification_uri_complete: the same place with the code filled in, for a QR code, if the server has one.
-        expires_in: seconds.
+        expires_in: seconds that the code is good for.
+        interval: seconds between polls, as the server wants it.
     """
 
     device_code: str = field(repr=False)

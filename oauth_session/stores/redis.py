@@ -104,7 +104,7 @@ class RedisStore:
 
     @property
     def rest(self) -> float:
-        """Seconds that a record rests after it was brought in: until a newer holder has been told, or has looked."""
+        """Seconds that a record rests after it was brought in, until a newer holder has been told, or has looked."""
         return REST if self._push and self._push[1].hears() else FRESHNESS
 
     def watch(self, key: GrantKey, told: Callable[[str], None]) -> None:

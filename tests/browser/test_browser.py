@@ -13,15 +13,12 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
+from support import browser
 from support.grants_server import GrantsServer
 
 pytestmark = pytest.mark.timeout(300)  # the first run installs the servers
 
 COMMAND = [sys.executable, "-m", "oauth_session"]
-ARGUMENTS = [
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update", "--window-size=900,700"),
-]
 
 
 @pytest.fixture
@@ -29,10 +26,7 @@ def chromium(tmp_path: Path) -> Iterator[Callable[..., webdriver.Chrome]]:
     started: list[webdriver.Chrome] = []
 
     def start(*more: str) -> webdriver.Chrome:
-        options = webdriver.ChromeOptions()
-        for argument in (*ARGUMENTS, f"--user-data-dir={tmp_path}/profile-{len(started)}", *more):
-            options.add_argument(argument)
-        started.append(webdriver.Chrome(options=options))
+        started.append(browser.chromium(tmp_path / f"profile-{len(started)}", *more))
         return started[-1]
 
     yield start

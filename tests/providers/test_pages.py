@@ -10,9 +10,11 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from support.snippets import run_snippets
 
 from oauth_session.providers import load_profile, names
 from oauth_session.providers.schema import CHECKS
+from oauth_session.testing import FakeProvider
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 PAGE = DOCS / "providers" / "not-listed.rst"
@@ -73,6 +75,18 @@ def test_the_page_about_doubles_works() -> None:
     block = re.search(r"code-block:: python\n\n((?:    .*\n|\n)+)", page)
     assert block is not None
     exec(compile(re.sub(r"^    ", "", block[1], flags=re.M), "double.rst", "exec"), {})
+
+
+def test_the_snippet_of_the_five_questions(
+    provider: FakeProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The session of the page is made from the page's profile, and the fake provider behaves as that says."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ACME_SECRET", "a secret")
+    (tmp_path / "acme.toml").write_text(acme())
+    run_snippets(PAGE, provider, "")["session"].close()
+    with FakeProvider(profile="acme.toml") as double:
+        assert "data" in double.issue()
 
 
 @pytest.mark.parametrize(

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from oauth_session.testing import FakeProvider
 
+BLOCK = re.compile(r"^\.\. code-block:: python\n\n((?:    .*\n|\n)+)", re.MULTILINE)
 
-def run_snippets(page: Path, provider: FakeProvider, redis_url: str) -> dict[str, Any]:
-    """In order and in one namespace, which is returned; only hosts, secrets and tokens are put in."""
+
+def blocks_of(page: Path) -> list[str]:
+    """The Python blocks of a page, as they stand."""
+    return ["\n".join(line[4:] for line in block.splitlines()) for block in BLOCK.findall(page.read_text())]
+
+
+def run_snippets(
+    page: Path, provider: FakeProvider, redis_url: str, more: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """In order and in one namespace, which is returned; only hosts, secrets and tokens are put in, `more` before others."""
     pair = provider.issue()
     puts = {
+        **(more or {}),
         "https://auth.example.com/token": provider.token_url,
         "https://api.example.com/v1/": provider.api_url,
         "https://api.example.com": provider.url,
@@ -21,12 +32,12 @@ def run_snippets(page: Path, provider: FakeProvider, redis_url: str) -> dict[str
         "the one from the login": pair["refresh_token"],
         '"access_token": "..."': f'"access_token": "{provider.issue()["access_token"]}"',
         '"refresh_token": "..."': f'"refresh_token": "{provider.issue()["refresh_token"]}"',
+        **(more or {}),  # its place is the first, and so is its word
     }
-    blocks = re.findall(r"\.\. code-block:: python\n\n((?:    .*\n|\n)+)", page.read_text())
+    blocks = blocks_of(page)
     assert blocks, page
     namespace: dict[str, Any] = {"__name__": "__main__"}
-    for block in blocks:
-        text = "\n".join(line[4:] for line in block.splitlines())
+    for text in blocks:
         for old, new in puts.items():
             text = text.replace(old, new)
         exec(compile(text, str(page), "exec"), namespace)
