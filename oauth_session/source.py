@@ -7,7 +7,6 @@ answer and the commit.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 import weakref
@@ -16,6 +15,7 @@ from contextvars import copy_context
 from functools import partial
 
 from . import policy
+from .child import at_birth, notice
 from .driver import Driver, Endpoint
 from .errors import OAuthSessionError, RefreshTimeout, StoreError
 from .events import DetectionRemembered, Hold, Listeners, NotRefreshed
@@ -77,6 +77,7 @@ class TokenSource:
         Raises:
             OAuthSessionError: there is none, for the reason that its class says.
         """
+        notice()
         held = self._memory.current()
         if held is not None:
             age = held.age()
@@ -95,6 +96,7 @@ class TokenSource:
 
     def renew(self, unlike: Held, origin: str) -> Renewed:
         """A token unlike the one that `origin` refused; asks the provider only if nobody has one (law 1)."""
+        notice()
         held = self._memory.held
         if held is not None and held.generation == unlike.generation and held.held_back(origin):
             return Renewed(None, Outcome.HELD, None)
@@ -131,6 +133,7 @@ class TokenSource:
         Raises:
             OAuthSessionError: there is none, for the reason that its class says.
         """
+        notice()
         held = self._memory.held or self._memory.look()
         unlike = (held.lineage, held.generation) if held else None
         renewed = self._renew(Ask(unlike, force=force), timeout)
@@ -140,13 +143,13 @@ class TokenSource:
 
     def put(self, pair: Callable[[float], Pair]) -> None:
         """A login somewhere else: replaces whatever is there, lifts a tombstone, starts a new lineage."""
-
+        notice()
         blank = self._blank()
         self._memory.written(self.ledger.update(lambda record, now: lineage.put(record, blank, pair(now)), mend=True))
 
     def end(self, state: lineage.Ending) -> None:
         """Forget the tokens here and in the store; what is left is a tombstone."""
-
+        notice()
         blank = self._blank()
         self._memory.written(self.ledger.update(lambda record, now: lineage.end(record or blank, state)))
 
@@ -292,5 +295,4 @@ def _after_fork() -> None:
         source._remake()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+at_birth(_after_fork)

@@ -13,6 +13,7 @@ ROOT = Path(__file__).parent.parent / "oauth_session"
 RANKS = {
     # values
     "_version": 0.0,
+    "child": 0.0,
     "errors": 0.0,
     "events": 0.0,
     "telling": 0.05,
