@@ -29,6 +29,7 @@ from .rules.effects import Ask, Ending, Outcome, Terms
 from .rules.outcomes import error_of
 from .rules.protocol import renewal
 from .rules.record import Pair, Record
+from .standstill import stands_still
 
 _sources: weakref.WeakSet[TokenSource] = weakref.WeakSet()
 
@@ -258,7 +259,7 @@ class TokenSource:
             return held
         self._not_early_before = time.monotonic() + policy.BACKOFF_FIRST
         ask = Ask((held.lineage, held.generation), early=True)
-        if self.rules.background:
+        if self.rules.background and not stands_still(self._report.listeners):
             self._board(ask)
             return held
         return self._renew(ask, None).held or held

@@ -17,6 +17,7 @@ RANKS = {
     "errors": 0.0,
     "events": 0.0,
     "telling": 0.05,
+    "standstill": 0.1,
     "tokens": 0.1,
     "policy": 0.1,
     "redaction": 0.0,
