@@ -77,13 +77,13 @@ def test_where_threads_stand_still_a_renewal_in_advance_is_waited_for(
         monkeypatch.setitem(sys.modules, "uwsgi", SimpleNamespace(has_threads=0))
     elif place == "lambda":
         monkeypatch.setenv("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:1")
-    provider = make_oauth_provider(lifetime=4.0, token_latency=0.6)
+    provider = make_oauth_provider(lifetime=8.0, token_latency=1.0)
     told: list[Any] = []
     client = make_client(provider, on_event=told.append)
     client.put("g", provider.issue())
     session = client.session("g")
     session.get("me")
-    time.sleep(3.55)  # in the advisory window
+    time.sleep(6.9)  # in the advisory window
     session.get("me")
     waited = provider.model.generations == 1
     assert waited == (place != "neither")
@@ -100,7 +100,8 @@ def test_a_connection_is_old_after_a_suspension(provider: FakeProvider, make_ses
     session = make_session(provider, refresh_token=provider.issue()["refresh_token"])
     session.get("me")
     adapter = session.auth.source.endpoint._session().get_adapter(provider.token_url)
-    (pool,) = [adapter.poolmanager.pools[key] for key in adapter.poolmanager.pools.keys()]  # noqa: SIM118
+    pools = [adapter.poolmanager.pools[key] for key in adapter.poolmanager.pools.keys()]  # noqa: SIM118
+    (pool,) = [pool for pool in pools if str(pool.port) in provider.url]
     connection = pool.pool.queue[-1]
     assert isinstance(connection, _Watched)
     assert connection.is_connected
