@@ -237,7 +237,13 @@ class OAuthClient(Logins):
         return reseal_all(open_store(self._registration.store), self._registration.keys, self._registration.identity)
 
     def close(self) -> None:
-        """Forget what is in memory, and close the store's connections; they are opened again when needed."""
+        """Let renewals under way land, forget what is in memory, and close the store's connections.
+
+        They are opened again when needed. Python waits for renewals at its end by itself; who ends a process by
+        `os._exit`, as Celery does with the children of its pool, calls this before.
+        """
+        for source in list(self._recent.values()):
+            source.land()
         self._recent.clear()
         store: Store = open_store(self._registration.store)
         store.close()

@@ -154,6 +154,11 @@ class TokenSource:
         blank = self._blank()
         self._memory.written(self.ledger.update(lambda record, now: lineage.end(record or blank, state)))
 
+    def land(self) -> None:
+        """Wait for a renewal under way, as long as its answer may take: the process may be about to end at once."""
+        if (flight := self._flight) is not None:
+            flight.done.wait(self.endpoint.timeout)
+
     # -- one renewal for all threads ---------------------------------------------------------------------------------
 
     def _renew(self, ask: Ask, timeout: float | None) -> Renewed:
@@ -161,7 +166,8 @@ class TokenSource:
         while True:
             flight, ours = self._board(ask)
             if not flight.landed.wait(max(0.0, deadline - time.monotonic())):
-                return self._too_late()
+                late = RefreshTimeout(f"grant {self.grant.grant_id!r}: still being refreshed; the refresh goes on")
+                return Renewed(None, Outcome.BACKING_OFF, late)
             if flight.trouble is not None:
                 return Renewed(None, Outcome.MISCONFIGURED, flight.trouble_of_ours())
             ending, held = flight.ending, self._memory.held
@@ -177,10 +183,6 @@ class TokenSource:
                 return Renewed(None, Outcome.STORE_DOWN, error_of(down, self.grant.grant_id))
             if ours or ending.outcome is Outcome.STORE_DOWN or (error is not None and flight.ask == ask):
                 return Renewed(None if error else self._answer_to(ask), ending.outcome, error)
-
-    def _too_late(self) -> Renewed:
-        says = f"grant {self.grant.grant_id!r}: still being refreshed; the refresh goes on"
-        return Renewed(None, Outcome.BACKING_OFF, RefreshTimeout(says))
 
     def _will_do(self, held: Held, ask: Ask) -> bool:
         return ask.unlike != (held.lineage, held.generation) and held.age() < held.usable_for
@@ -224,8 +226,7 @@ class TokenSource:
         )
         ending = Ending(Outcome.STORE_DOWN, reason="the refresh was interrupted")
         try:
-            terms = self._terms()
-            ending = driver.run(renewal(flight.ask, terms))
+            ending = driver.run(renewal(flight.ask, self._terms()))
             flight.trouble = driver.trouble
         except Exception as error:
             flight.trouble = error

@@ -171,6 +171,32 @@ def test_two_scripts_at_once(provider: FakeProvider, tmp_path: Path) -> None:
     assert provider.model.reuse_incidents == 0
 
 
+def test_close_lets_a_refresh_land(make_oauth_provider: MakeProvider, make_client: MakeClient, store_url: str) -> None:
+    """Who ends a process by `os._exit`, as Celery its children, and closes the client before, loses no pair."""
+    provider = make_oauth_provider(token_latency=1.5)
+    client = make_client(provider, store=store_url)
+    client.put("g", provider.issue())
+    script = """
+        import contextlib, json, os, sys
+        from oauth_session import OAuthClient, RefreshTimeout
+        client = OAuthClient(**json.loads(sys.argv[1]))
+        with contextlib.suppress(RefreshTimeout):
+            client.refresh("g", timeout=0.3)
+        client.close()
+        os._exit(0)
+    """
+    settings = settings_of(provider, store_url)
+    del settings["grant_id"]
+    subprocess.run([sys.executable, "-c", textwrap.dedent(script), json.dumps(settings)], timeout=60, check=True)
+    assert provider.model.generations == 1
+    (status,) = [status for status in client.grants()[0] if status.grant_id == "g"]
+    assert status.generation == 1
+    for _ in range(2):  # the first finds what the other program has stored
+        client.refresh("g")
+    assert provider.model.refresh_calls == 2
+    assert provider.model.reuse_incidents == 0
+
+
 # -- containers -----------------------------------------------------------------------------------------------------------
 
 NOBODY = 65534
