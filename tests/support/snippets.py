@@ -11,8 +11,34 @@ from oauth_session.testing import FakeProvider
 
 def run_snippets(page: Path, provider: FakeProvider, redis_url: str) -> dict[str, Any]:
     """In order and in one namespace, which is returned; only hosts, secrets and tokens are put in."""
+    puts = _puts(provider, redis_url)
+    blocks = re.findall(r"\.\. code-block:: python\n\n((?:    .*\n|\n)+)", page.read_text())
+    assert blocks, page
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    for block in blocks:
+        exec(compile(_put_in(block, puts), str(page), "exec"), namespace)
+    return namespace
+
+
+def write_files(page: Path, folder: Path, provider: FakeProvider, redis_url: str) -> None:
+    """Each block with a caption, as a file of that name."""
+    puts = _puts(provider, redis_url)
+    named = re.findall(r"\.\. code-block:: \w+\n   :caption: (\S+)\n\n((?:    .*\n|\n)+)", page.read_text())
+    assert named, page
+    for name, block in named:
+        (folder / name).write_text(_put_in(block, puts) + "\n")
+
+
+def _put_in(block: str, puts: dict[str, str]) -> str:
+    text = "\n".join(line[4:] for line in block.splitlines())
+    for old, new in puts.items():
+        text = text.replace(old, new)
+    return text
+
+
+def _puts(provider: FakeProvider, redis_url: str) -> dict[str, str]:
     pair = provider.issue()
-    puts = {
+    return {
         "https://auth.example.com/token": provider.token_url,
         "https://api.example.com/v1/": provider.api_url,
         "https://api.example.com": provider.url,
@@ -22,12 +48,3 @@ def run_snippets(page: Path, provider: FakeProvider, redis_url: str) -> dict[str
         '"access_token": "..."': f'"access_token": "{provider.issue()["access_token"]}"',
         '"refresh_token": "..."': f'"refresh_token": "{provider.issue()["refresh_token"]}"',
     }
-    blocks = re.findall(r"\.\. code-block:: python\n\n((?:    .*\n|\n)+)", page.read_text())
-    assert blocks, page
-    namespace: dict[str, Any] = {"__name__": "__main__"}
-    for block in blocks:
-        text = "\n".join(line[4:] for line in block.splitlines())
-        for old, new in puts.items():
-            text = text.replace(old, new)
-        exec(compile(text, str(page), "exec"), namespace)
-    return namespace
