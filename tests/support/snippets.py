@@ -21,9 +21,9 @@ def run_snippets(page: Path, provider: FakeProvider, redis_url: str) -> dict[str
 
 
 def write_files(page: Path, folder: Path, provider: FakeProvider, redis_url: str) -> None:
-    """Each block with a caption, as a file of that name."""
+    """Each block with a name, as a file of that name."""
     puts = _puts(provider, redis_url)
-    named = re.findall(r"\.\. code-block:: \w+\n   :caption: (\S+)\n\n((?:    .*\n|\n)+)", page.read_text())
+    named = re.findall(r"\.\. code-block:: \w+\n   :name: (\S+)\n\n((?:    .*\n|\n)+)", page.read_text())
     assert named, page
     for name, block in named:
         (folder / name).write_text(_put_in(block, puts) + "\n")

@@ -10,6 +10,7 @@ from typing import Any
 import requests
 
 from oauth_session import OAuthClient
+from oauth_session.client import GrantStatus
 from oauth_session.testing import FakeProvider
 
 from .servers import Server, free_port
@@ -55,7 +56,8 @@ class Site:
     def uwsgi(self, *args: str, binary: Path = BIN / "uwsgi") -> Server:
         port = free_port()
         command = [str(binary), "--ini", "uwsgi.ini", "--http-socket", f"127.0.0.1:{port}", "--virtualenv", sys.prefix]
-        return self._serve([*command, *args], port)
+        # a worker that was forked in the middle of a renewal, unnoticed, ends by uWSGI's patience only
+        return self._serve([*command, "--no-orphans", "--worker-reload-mercy", "2", *args], port)
 
     def log(self) -> str:
         return (self.folder / "server.log").read_text(errors="replace")
@@ -63,9 +65,17 @@ class Site:
     def _serve(self, command: list[str], port: int) -> Server:
         return Server(command, port, env=self.env, cwd=self.folder, log=self.folder / "server.log")
 
+    def generation(self) -> int:
+        """Of what is stored."""
+        return self._status().generation
+
+    def _status(self) -> GrantStatus:
+        (status,) = [each for each in self.client.grants()[0] if each.grant_id == GRANT]
+        return status
+
     def holder(self) -> int:
         """The process that refreshes now; 0: none."""
-        (status,) = [each for each in self.client.grants()[0] if each.grant_id == GRANT]
+        status = self._status()
         return int(status.claimed_by.rpartition(":")[2].partition(".")[0] or 0)
 
     def alive(self) -> bool:
