@@ -24,7 +24,6 @@ STANDS_STILL = """
 import signal, time
 real, lost = time.monotonic, [0.0]
 time.monotonic = lambda: real() - lost[0]
-last = [real()]
 def thawed(*_):
     with open("frozen_for") as note:
         lost[0] += float(note.read())
@@ -54,12 +53,19 @@ class Function:
     def answer(self) -> tuple[str, Any]:
         return self.api.answers.get(timeout=60)
 
+    def pause(self) -> None:
+        self.server.pause()
+        self._paused = time.time()
+
+    def thaw(self) -> None:
+        (self.site.folder / "frozen_for").write_text(str(time.time() - self._paused))
+        self.server.resume()
+
     def freeze(self, seconds: float) -> None:
         """Stop the process, and let so much time pass."""
-        self.server.pause()
+        self.pause()
         time.sleep(seconds)
-        (self.site.folder / "frozen_for").write_text(str(seconds))
-        self.server.resume()
+        self.thaw()
 
     def stop(self) -> None:
         self.server.stop()
@@ -112,10 +118,10 @@ def test_lambda_renews_before_it_answers(make_oauth_provider: MakeProvider, make
     for _ in range(30):
         function.invoke()
         assert function.answer() == ("response", 200)
-        function.server.pause()
+        function.pause()
         if function.site.holder() or provider.token_requests:
             break
-        function.server.resume()
+        function.thaw()
         time.sleep(1.0)
     assert (function.site.generation(), function.site.holder()) == (1, 0)
     function.freeze(8.0)  # longer than a lease
