@@ -11,7 +11,7 @@ from ._version import __version__
 if TYPE_CHECKING:
     from .adapter import OAuthAdapter, mount
     from .auth import TokenAuth
-    from .client import GrantStatus, OAuthClient
+    from .client import OAuthClient
     from .discovery import about_api, interaction_required
     from .errors import (
         ConfigurationError,
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .rules.grants import GrantForm, JwtBearer, TokenExchange
     from .session import OAuthSession
     from .signing import ClientSecretJwt, MutualTls, PrivateKeyJwt, SignedJwtBearer
+    from .status import GrantStatus
     from .tokens import Token
 
 __all__ = [
@@ -81,7 +82,7 @@ _NAMES = {
     "adapter": "OAuthAdapter mount",
     "auth": "TokenAuth",
     "marks": "NO_AUTH",
-    "client": "GrantStatus OAuthClient",
+    "client": "OAuthClient",
     "discovery": "about_api interaction_required",
     "errors": "ConfigurationError InteractionRequired InvalidClient InvalidGrant LoginFailed OAuthSessionError "
     "RecordForged RecordPlain RecordSealed RefreshOutcomeUnknown RefreshTimeout StoreError TemporarilyUnavailable "
@@ -92,6 +93,7 @@ _NAMES = {
     "rules.grants": "GrantForm JwtBearer TokenExchange",
     "session": "OAuthSession",
     "signing": "ClientSecretJwt MutualTls PrivateKeyJwt SignedJwtBearer",
+    "status": "GrantStatus",
     "tokens": "Token",
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}

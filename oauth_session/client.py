@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -23,46 +22,18 @@ from .reveal import Secret
 from .rules.detection import Detection
 from .rules.grants import GrantForm
 from .rules.origins import Guard
-from .rules.record import Record
 from .rules.record_json import read_sign
 from .rules.token_request import ClientAuth
 from .sealed import Resealed, record_of, reseal_all
 from .seeds import Seed
 from .session import OAuthSession, Timeout
 from .source import TokenSource
+from .status import GrantStatus, status_of
 from .stores import open_store
 from .tokens import Token
 
 if TYPE_CHECKING:
     from .providers import Named
-
-
-@dataclass(frozen=True, slots=True)
-class GrantStatus:
-    """What is known of a grant, without its secrets; times in epoch seconds on the store's clock.
-
-    Attributes:
-        state: ``live``, ``dead``, ``logged_out``, ``revoked``, or ``damaged``.
-        generation: one more with each commit.
-        expires_at: of the access token; None when the server did not say.
-        last_outcome, last_error: of the last renewal: an `Outcome`'s value, and the server's error code.
-        scope: as granted, or None.
-        failures: failed renewals since the last good one; until `retry_at` nobody tries again.
-        claimed_by: who renews it, as ``...@host:pid``, until `claimed_until` unless its heart goes on beating.
-    """
-
-    grant_id: str
-    state: str
-    generation: int
-    expires_at: float | None
-    has_refresh_token: bool
-    last_outcome: str
-    last_error: str
-    scope: str | None
-    failures: int = 0
-    retry_at: float | None = None
-    claimed_by: str = ""
-    claimed_until: float | None = None
 
 
 class OAuthClient(Logins):
@@ -249,7 +220,13 @@ class OAuthClient(Logins):
         return reseal_all(open_store(self._registration.store), self._registration.keys, self._registration.identity)
 
     def close(self) -> None:
-        """Forget what is in memory, and close the store's connections; they are opened again when needed."""
+        """Let renewals under way land, forget what is in memory, and close the store's connections.
+
+        They are opened again when needed. Python waits for renewals at its end by itself; who ends a process by
+        `os._exit`, as Celery does with the children of its pool, calls this before.
+        """
+        for source in list(self._recent.values()):
+            source.land()
         self._recent.clear()
         store: Store = open_store(self._registration.store)
         store.close()
@@ -275,22 +252,3 @@ class OAuthClient(Logins):
         guard = self._guard if base_url is None else self._registration.guard(base_url, self._origins)
         where = (base_url or self._base_url, self._origins)
         return self._registration.door(self._source(grant_id), guard, *where, self._seeds)
-
-
-def status_of(record: Record) -> GrantStatus:
-    """What may be shown of a record."""
-    pair = record.pair
-    return GrantStatus(
-        grant_id=record.grant,
-        state=record.state,
-        generation=record.generation,
-        expires_at=None if pair.lifetime is None else pair.issued_at + pair.lifetime,
-        has_refresh_token=pair.refresh_token is not None,
-        last_outcome=record.outcome,
-        last_error=record.error,
-        scope=pair.scope,
-        failures=record.failures,
-        retry_at=record.retry_at or None,
-        claimed_by=record.claim.by if record.claim else "",
-        claimed_until=record.claim.until if record.claim else None,
-    )

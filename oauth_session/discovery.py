@@ -5,7 +5,6 @@ Metadata is kept per process and issuer for an hour; when it cannot be had again
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any
 
 import requests
 
+from .child import at_birth
 from .endpoint import TokenEndpoint
 from .errors import ConfigurationError, InteractionRequired, TemporarilyUnavailable
 from .exchange import Answer
@@ -200,5 +200,4 @@ def _after_fork() -> None:
     forget()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+at_birth(_after_fork)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 import re
 import secrets
 import time
@@ -18,6 +17,7 @@ from typing import Any
 
 from requests import PreparedRequest, Response
 
+from .child import at_birth
 from .errors import ConfigurationError
 from .rules.origins import origin_of
 from .rules.token_request import TokenRequest
@@ -148,5 +148,4 @@ def _after_fork() -> None:
     _nonces.clear()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+at_birth(_after_fork)

@@ -193,11 +193,18 @@ class StoreInClear(Event):
     name, level = "store_in_clear", logging.WARNING
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoThreads(Event):
+    """Threads stand still between two requests here, so renewals in advance make theirs wait; once per process."""
+
+    name, level = "no_threads", logging.WARNING
+
+
 LOUD = frozenset({"dead", "misconfigured", "unknown", "store_down", "transient"})
 Listener = Callable[[Event], object]
 Listeners = tuple[Listener, ...]
 EVENTS = (
     *(RefreshStarted, RefreshEnded, Adopted, Unpersisted, GrantDead, Replayed, NotReplayable, NotRefreshed),
     *(DetectionRemembered, Hold, Seeded, ClaimLost, Healed, InteractionRequired),
-    *(SingleProcess, ShortGrace, StoreInClear),
+    *(SingleProcess, ShortGrace, StoreInClear, NoThreads),
 )

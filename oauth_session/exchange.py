@@ -90,18 +90,24 @@ class Exchange:
             self.sent = True
 
 
+def _clocks() -> tuple[float, float]:
+    """The larger elapsed time counts: the monotonic clock stands still while a machine is suspended."""
+    return time.monotonic(), time.time()
+
+
 current: ContextVar[Exchange | None] = ContextVar("exchange", default=None)
 
 
 class _Watched(HTTPConnection):
     """A connection that passes the exchange's gate before it writes, and does not outlive its freshness."""
 
-    _used = 0.0
+    _used = 0.0, 0.0
     _connecting = False
 
     @property
     def is_connected(self) -> bool:
-        return super().is_connected and time.monotonic() - self._used < IDLE_MOST
+        idle = max(now - used for now, used in zip(_clocks(), self._used, strict=True))
+        return super().is_connected and idle < IDLE_MOST
 
     def connect(self) -> None:
         exchange = current.get()
@@ -112,7 +118,7 @@ class _Watched(HTTPConnection):
             super().connect()
         finally:
             self._connecting = False
-        self._used = time.monotonic()
+        self._used = _clocks()
 
     def send(self, data: Any) -> None:
         exchange = current.get()
@@ -121,7 +127,7 @@ class _Watched(HTTPConnection):
             if self.sock is None:
                 self.connect()
             exchange.at_the_gate()
-        self._used = time.monotonic()
+        self._used = _clocks()
         super().send(data)
 
 

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from requests import Session
 from requests.adapters import BaseAdapter
 
+from .child import at_birth
 from .policy import FORK_PATIENCE
 
 OURS = "oauth-session-"  # what the names of our threads begin with
@@ -31,6 +32,9 @@ class Listener(Protocol):
 
     def hush(self) -> None:
         """Let it end at once; it is started again when it is needed."""
+
+    def remake(self) -> None:
+        """In a child: its thread is not here, and what it held is the parent's."""
 
 
 _listeners: weakref.WeakValueDictionary[int, Listener] = weakref.WeakValueDictionary()
@@ -81,6 +85,8 @@ def _count_out() -> None:
 
 
 def _after_in_child() -> None:
+    for listener in list(_listeners.values()):
+        listener.remake()
     for user in list(_users.values()):
         for adapter in list(user.adapters.values()) if hasattr(user, "adapters") else [user]:
             with suppress(AttributeError):  # not requests' own adapter: it has connections of its own, or none
@@ -101,5 +107,6 @@ def _part(adapter: Any) -> None:
                     connection.sock.close()  # this side's copy only: nothing is sent
 
 
+at_birth(_after_in_child)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before, after_in_child=_after_in_child)
+    os.register_at_fork(before=_before)

@@ -87,14 +87,14 @@ class Memory:
         self._ledger, self._rules, self._needs_refresh_token = ledger, rules, needs_refresh_token
         self._tickets = itertools.count(1)
         self._published = 0
-        self._next_look = 0.0 if ledger.store.shared else float("inf")
         self._watched = 0  # the process in which the store tells us
         self._told = False
         self.remake()
 
     def remake(self) -> None:
-        """In a forked child a lock may be held by a thread that is not there."""
+        """In a forked child a lock may be held by a thread that is not there, and what the parent was told is not told here."""
         self.offering = False
+        self._next_look = 0.0 if self._ledger.store.shared else float("inf")
         self._lock = threading.RLock()  # guards held, _published, _told and _next_look
 
     def current(self) -> Held | None:

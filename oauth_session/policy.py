@@ -56,7 +56,8 @@ class RefreshPolicy:
             quarter of a short lifetime. None: never in advance, only when the token is refused.
         token_timeout: the token endpoint's total time for one answer, dripping ones included. None: 30, or less where
             `reuse_grace` needs it (see `patience`).
-        background: renew in advance without making the caller wait.
+        background: renew in advance without making the caller wait; where threads stop once a request is answered (AWS
+            Lambda, uWSGI without threads) the caller waits all the same.
         rotation: whether the provider replaces the refresh token at each use. ``"none"`` allows repeating at will.
         reuse_grace: how long the provider accepts a used refresh token again.
         deadline: how long a caller waits for a refresh before `RefreshTimeout`; the refresh goes on without it.

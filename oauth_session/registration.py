@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
@@ -20,6 +19,7 @@ import requests
 from . import asking
 from .arguments import folded
 from .auth import TokenAuth
+from .child import at_birth, notice
 from .discovery import Server, check_url
 from .endpoint import TokenEndpoint
 from .errors import ConfigurationError
@@ -187,6 +187,7 @@ class Registration:
 
     def source(self, grant_id: str, seeds: Sequence[Seed] = ()) -> TokenSource:
         """The process's one source for this grant; new seeds are added to what it can bring in."""
+        notice()
         store: Store = open_store(self.store)
         key = self.key(grant_id)
         name = (id(store), key.digest, self)
@@ -240,5 +241,4 @@ def _after_fork() -> None:
     _lock = threading.RLock()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+at_birth(_after_fork)

@@ -15,6 +15,7 @@ from urllib3.util import Retry
 
 from . import merging
 from .auth import TokenAuth
+from .child import notice
 from .errors import ConfigurationError
 from .events import Listener
 from .forks import part_after
@@ -236,6 +237,7 @@ class OAuthSession(requests.Session):
 
     def send(self, request: PreparedRequest, **kwargs: Any) -> Response:
         """As requests', with the session's `timeout` where the call gives none."""
+        notice()
         if kwargs.get("timeout") is None:
             kwargs["timeout"] = self.timeout
         return super().send(request, **kwargs)

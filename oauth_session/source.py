@@ -7,7 +7,6 @@ answer and the commit.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 import weakref
@@ -16,6 +15,7 @@ from contextvars import copy_context
 from functools import partial
 
 from . import policy
+from .child import at_birth, notice
 from .driver import Driver, Endpoint
 from .errors import OAuthSessionError, RefreshTimeout, StoreError
 from .events import DetectionRemembered, Hold, Listeners, NotRefreshed
@@ -29,6 +29,7 @@ from .rules.effects import Ask, Ending, Outcome, Terms
 from .rules.outcomes import error_of
 from .rules.protocol import renewal
 from .rules.record import Pair, Record
+from .standstill import stands_still
 
 _sources: weakref.WeakSet[TokenSource] = weakref.WeakSet()
 
@@ -77,6 +78,7 @@ class TokenSource:
         Raises:
             OAuthSessionError: there is none, for the reason that its class says.
         """
+        notice()
         held = self._memory.current()
         if held is not None:
             age = held.age()
@@ -95,6 +97,7 @@ class TokenSource:
 
     def renew(self, unlike: Held, origin: str) -> Renewed:
         """A token unlike the one that `origin` refused; asks the provider only if nobody has one (law 1)."""
+        notice()
         held = self._memory.held
         if held is not None and held.generation == unlike.generation and held.held_back(origin):
             return Renewed(None, Outcome.HELD, None)
@@ -131,6 +134,7 @@ class TokenSource:
         Raises:
             OAuthSessionError: there is none, for the reason that its class says.
         """
+        notice()
         held = self._memory.held or self._memory.look()
         unlike = (held.lineage, held.generation) if held else None
         renewed = self._renew(Ask(unlike, force=force), timeout)
@@ -140,15 +144,20 @@ class TokenSource:
 
     def put(self, pair: Callable[[float], Pair]) -> None:
         """A login somewhere else: replaces whatever is there, lifts a tombstone, starts a new lineage."""
-
+        notice()
         blank = self._blank()
         self._memory.written(self.ledger.update(lambda record, now: lineage.put(record, blank, pair(now)), mend=True))
 
     def end(self, state: lineage.Ending) -> None:
         """Forget the tokens here and in the store; what is left is a tombstone."""
-
+        notice()
         blank = self._blank()
         self._memory.written(self.ledger.update(lambda record, now: lineage.end(record or blank, state)))
+
+    def land(self) -> None:
+        """Wait for a renewal under way, as long as its answer may take: the process may be about to end at once."""
+        if (flight := self._flight) is not None:
+            flight.done.wait(self.endpoint.timeout)
 
     # -- one renewal for all threads ---------------------------------------------------------------------------------
 
@@ -157,7 +166,8 @@ class TokenSource:
         while True:
             flight, ours = self._board(ask)
             if not flight.landed.wait(max(0.0, deadline - time.monotonic())):
-                return self._too_late()
+                late = RefreshTimeout(f"grant {self.grant.grant_id!r}: still being refreshed; the refresh goes on")
+                return Renewed(None, Outcome.BACKING_OFF, late)
             if flight.trouble is not None:
                 return Renewed(None, Outcome.MISCONFIGURED, flight.trouble_of_ours())
             ending, held = flight.ending, self._memory.held
@@ -173,10 +183,6 @@ class TokenSource:
                 return Renewed(None, Outcome.STORE_DOWN, error_of(down, self.grant.grant_id))
             if ours or ending.outcome is Outcome.STORE_DOWN or (error is not None and flight.ask == ask):
                 return Renewed(None if error else self._answer_to(ask), ending.outcome, error)
-
-    def _too_late(self) -> Renewed:
-        says = f"grant {self.grant.grant_id!r}: still being refreshed; the refresh goes on"
-        return Renewed(None, Outcome.BACKING_OFF, RefreshTimeout(says))
 
     def _will_do(self, held: Held, ask: Ask) -> bool:
         return ask.unlike != (held.lineage, held.generation) and held.age() < held.usable_for
@@ -220,8 +226,7 @@ class TokenSource:
         )
         ending = Ending(Outcome.STORE_DOWN, reason="the refresh was interrupted")
         try:
-            terms = self._terms()
-            ending = driver.run(renewal(flight.ask, terms))
+            ending = driver.run(renewal(flight.ask, self._terms()))
             flight.trouble = driver.trouble
         except Exception as error:
             flight.trouble = error
@@ -255,7 +260,7 @@ class TokenSource:
             return held
         self._not_early_before = time.monotonic() + policy.BACKOFF_FIRST
         ask = Ask((held.lineage, held.generation), early=True)
-        if self.rules.background:
+        if self.rules.background and not stands_still(self._report.listeners):
             self._board(ask)
             return held
         return self._renew(ask, None).held or held
@@ -292,5 +297,4 @@ def _after_fork() -> None:
         source._remake()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+at_birth(_after_fork)

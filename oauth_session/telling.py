@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections import Counter
 from collections.abc import Sequence
 from contextvars import copy_context
 
+from .child import at_birth
 from .errors import ConfigurationError
 from .events import Event, Listener, Listeners
 
@@ -108,5 +108,4 @@ def _after_fork() -> None:
     _late.clear()  # those threads are not here
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+at_birth(_after_fork)

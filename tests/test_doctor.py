@@ -24,11 +24,10 @@ from support.many import fill, rows
 from support.outage import MoodyProvider
 from support.servers import RedisServer, free_port, redis_binaries
 
-from oauth_session import OAuthClient
+from oauth_session import GrantStatus, OAuthClient
 from oauth_session.cli import main
 from oauth_session.cli.checks import examine
 from oauth_session.cli.settings import services
-from oauth_session.client import GrantStatus
 from oauth_session.providers import load_profile, names
 from oauth_session.sealing import new
 from oauth_session.testing import Answer, FakeProvider

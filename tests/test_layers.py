@@ -13,9 +13,11 @@ ROOT = Path(__file__).parent.parent / "oauth_session"
 RANKS = {
     # values
     "_version": 0.0,
+    "child": 0.0,
     "errors": 0.0,
     "events": 0.0,
     "telling": 0.05,
+    "standstill": 0.1,
     "tokens": 0.1,
     "policy": 0.1,
     "redaction": 0.0,
@@ -84,6 +86,7 @@ RANKS = {
     # the root
     "seeds": 4.9,
     "registration": 5.0,
+    "status": 2.0,
     "loopback": 5.0,
     "login": 5.05,
     "people": 5.08,

@@ -60,7 +60,7 @@ def test_the_page_on_encryption(provider: FakeProvider, tmp_path: Path, monkeypa
     assert not any(token.access_token.encode() in path.read_bytes() for path in tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("page", "least"), [("security", 25), ("standards", 90)])
+@pytest.mark.parametrize(("page", "least"), [("security", 25), ("standards", 90), ("howto/where-it-runs", 20)])
 def test_a_page_names_its_tests(page: str, least: int) -> None:
     """Each test that the threat model and the table of the standards name is there."""
     there = "".join(path.read_text() for path in README.parent.joinpath("tests").rglob("test_*.py"))

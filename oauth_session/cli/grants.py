@@ -18,10 +18,10 @@ from rich.table import Table
 from rich.text import Text
 
 from .. import loopback
-from ..client import GrantStatus, status_of
 from ..errors import ConfigurationError, RecordForged, RecordPlain, RecordSealed, StoreError
 from ..rules.device import DeviceCode
 from ..rules.record_json import DamagedRecord
+from ..status import GrantStatus, status_of
 from .shared import Chosen, Failed, err, out, with_service
 
 

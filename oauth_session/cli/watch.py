@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from ..client import GrantStatus
+from ..status import GrantStatus
 from .shared import Chosen, out, with_service
 from .watched import ORDERS, STATES, Watched, state_of
 

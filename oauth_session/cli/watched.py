@@ -7,9 +7,10 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ..client import GrantStatus, OAuthClient
+from ..client import OAuthClient
 from ..errors import StoreError
 from ..sealed import key_of
+from ..status import GrantStatus
 from ..stores import open_store
 
 MINUTE = 60.0

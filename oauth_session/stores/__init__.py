@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import weakref
 from typing import TYPE_CHECKING, Any
 
+from ..child import at_birth
 from ..errors import ConfigurationError
 from .memory import MemoryStore
 
@@ -89,5 +89,4 @@ def _after_fork() -> None:
     _lock = threading.RLock()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+at_birth(_after_fork)

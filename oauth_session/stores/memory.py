@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 import weakref
 from collections.abc import Callable
 from typing import NoReturn
 
+from ..child import at_birth
 from .values import GrantKey, Snapshot, Swapped
 
 
@@ -84,5 +84,4 @@ def _after_fork() -> None:
         store._remake()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+at_birth(_after_fork)

@@ -43,18 +43,22 @@ class Subscriber:
 
     def __init__(self, client: Any, prefix: str) -> None:
         self._client, self._prefix = client, prefix
-        self._lock = threading.RLock()  # guards _watchers, _wanted and _thread; a signal handler may fork
         self._watchers: dict[str, list[weakref.WeakMethod[Callable[[str], None]]]] = {}
         self._counts: dict[str, int] = {}  # digest -> how often it was told
         self._looked: dict[str, tuple[str, int]] = {}  # digest -> what the last look found, and the count before it
-        self._told = threading.Condition()
         self._wanted: set[str] = set()
+        self.remake()
+        hush_before(self)
+
+    def remake(self) -> None:
+        """At first, and in a child: the parent's thread is not there, and its connection is left to the parent."""
+        self._lock = threading.RLock()  # guards _watchers, _wanted and _thread; a signal handler may fork
+        self._told = threading.Condition()
         self._thread: threading.Thread | None = None
         self._hushed = threading.Event()  # the present thread's; set, it ends
         self._pubsub: Any = None
         self._started = self._heard = 0.0
         self._subscribed: frozenset[str] = frozenset()
-        hush_before(self)
 
     def watch(self, digest: str, told: Callable[[str], None]) -> None:
         """Call the bound method `told` with the revision after each commit of this grant, for as long as its object lives."""

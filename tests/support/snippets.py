@@ -1,4 +1,4 @@
-"""The Python blocks of a page, run as they stand, with a provider in place of the example hosts."""
+"""The blocks of a page, run as they stand, with a provider in place of the example hosts."""
 
 from __future__ import annotations
 
@@ -10,19 +10,49 @@ from typing import Any
 from oauth_session.testing import FakeProvider
 
 BLOCK = re.compile(r"^\.\. code-block:: python\n\n((?:    .*\n|\n)+)", re.MULTILINE)
+NAMED = re.compile(r"^\.\. code-block:: \w+\n   :name: (\S+)\n\n((?:    .*\n|\n)+)", re.MULTILINE)
 
 
 def blocks_of(page: Path) -> list[str]:
-    """The Python blocks of a page, as they stand."""
-    return ["\n".join(line[4:] for line in block.splitlines()) for block in BLOCK.findall(page.read_text())]
+    """The Python blocks of a page, as they stand; those with a name are files, see `write_files`."""
+    return list(map(_plain, BLOCK.findall(page.read_text())))
 
 
 def run_snippets(
     page: Path, provider: FakeProvider, redis_url: str, more: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
     """In order and in one namespace, which is returned; only hosts, secrets and tokens are put in, `more` before others."""
+    puts = _puts(provider, redis_url, more)
+    blocks = blocks_of(page)
+    assert blocks, page
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    for block in blocks:
+        exec(compile(_put_in(block, puts), str(page), "exec"), namespace)
+    return namespace
+
+
+def write_files(page: Path, folder: Path, provider: FakeProvider, redis_url: str) -> None:
+    """Each block with a name, as a file of that name."""
+    puts = _puts(provider, redis_url)
+    named = NAMED.findall(page.read_text())
+    assert named, page
+    for name, block in named:
+        (folder / name).write_text(_put_in(_plain(block), puts) + "\n")
+
+
+def _plain(block: str) -> str:
+    return "\n".join(line[4:] for line in block.splitlines())
+
+
+def _put_in(text: str, puts: Mapping[str, str]) -> str:
+    for old, new in puts.items():
+        text = text.replace(old, new)
+    return text
+
+
+def _puts(provider: FakeProvider, redis_url: str, more: Mapping[str, str] | None = None) -> dict[str, str]:
     pair = provider.issue()
-    puts = {
+    return {
         **(more or {}),
         "https://auth.example.com/token": provider.token_url,
         "https://api.example.com/v1/": provider.api_url,
@@ -34,11 +64,3 @@ def run_snippets(
         '"refresh_token": "..."': f'"refresh_token": "{provider.issue()["refresh_token"]}"',
         **(more or {}),  # its place is the first, and so is its word
     }
-    blocks = blocks_of(page)
-    assert blocks, page
-    namespace: dict[str, Any] = {"__name__": "__main__"}
-    for text in blocks:
-        for old, new in puts.items():
-            text = text.replace(old, new)
-        exec(compile(text, str(page), "exec"), namespace)
-    return namespace
