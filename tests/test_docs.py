@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from support.snippets import blocks_of, run_snippets
+from support.snippets import blocks_of, files_of, run_snippets
 
 from oauth_session import OAuthSession
 from oauth_session.cli import settings
@@ -43,15 +43,15 @@ def load(name: str) -> ModuleType:
     return module
 
 
-def pages_that_tests_run() -> set[str]:
-    """The names of pages in the tests that run Python blocks."""
+def pages_that_tests_run(*by: str) -> set[str]:
+    """The names of pages in the tests that call one of these functions."""
     named: set[str] = set()
-    for path in (ROOT / "tests").rglob("test_*.py"):
+    for path in (ROOT / "tests").rglob("*.py"):
         tree = ast.parse(path.read_text())
         calls = {
             node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
         }
-        if calls & {"run_snippets", "blocks_of"}:
+        if calls & set(by):
             texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
             named |= {text for text in texts if isinstance(text, str) and re.fullmatch(r"[\w-]+\.rst", text)}
     return named
@@ -62,9 +62,11 @@ def test_every_python_block_is_run(page: Path) -> None:
     """A page with Python is run by a test, all of its blocks, whatever they are called or however far they are indented."""
     found = [match[0].strip() for match in OTHER_PYTHON.finditer(page.read_text())]
     assert [line for line in found if line != ".. code-block:: python"] == []
-    assert len(blocks_of(page)) == len(found)
-    if found:
-        assert page.name in pages_that_tests_run()
+    blocks, files = blocks_of(page), [name for language, name, _ in files_of(page) if language == "python"]
+    assert len(blocks) + len(files) == len(found)
+    assert not blocks or page.name in pages_that_tests_run("run_snippets", "blocks_of")
+    assert not files or page.name in pages_that_tests_run("write_files")
+    if blocks:
         assert [other for other in PAGES if other.name == page.name and blocks_of(other)] == [page]
 
 

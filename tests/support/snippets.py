@@ -10,12 +10,17 @@ from typing import Any
 from oauth_session.testing import FakeProvider
 
 BLOCK = re.compile(r"^\.\. code-block:: python\n\n((?:    .*\n|\n)+)", re.MULTILINE)
-NAMED = re.compile(r"^\.\. code-block:: \w+\n   :name: (\S+)\n\n((?:    .*\n|\n)+)", re.MULTILINE)
+NAMED = re.compile(r"^\.\. code-block:: (\w+)\n   :name: (\S+)\n\n((?:    .*\n|\n)+)", re.MULTILINE)
 
 
 def blocks_of(page: Path) -> list[str]:
     """The Python blocks of a page, as they stand; those with a name are files, see `write_files`."""
     return list(map(_plain, BLOCK.findall(page.read_text())))
+
+
+def files_of(page: Path) -> list[tuple[str, str, str]]:
+    """Language, name and text of the blocks that are files."""
+    return [(language, name, _plain(block)) for language, name, block in NAMED.findall(page.read_text())]
 
 
 def run_snippets(
@@ -34,10 +39,10 @@ def run_snippets(
 def write_files(page: Path, folder: Path, provider: FakeProvider, redis_url: str) -> None:
     """Each block with a name, as a file of that name."""
     puts = _puts(provider, redis_url)
-    named = NAMED.findall(page.read_text())
+    named = files_of(page)
     assert named, page
-    for name, block in named:
-        (folder / name).write_text(_put_in(_plain(block), puts) + "\n")
+    for _, name, block in named:
+        (folder / name).write_text(_put_in(block, puts) + "\n")
 
 
 def _plain(block: str) -> str:
