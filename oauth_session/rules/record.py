@@ -249,7 +249,8 @@ def release(
         claim=None if mine else record.claim,
         attempt=attempt,
         # A rival's back-off is not ours to shorten; one that no clock would reach is left from before it was set back.
-        retry_at=max(now + wait, min(record.retry_at, now + policy.BACKOFF_LONGEST)),
+        # Without a wait there is none, be our idea of the store's clock a little ahead of the next look.
+        retry_at=max(now + wait if wait else 0.0, min(record.retry_at, now + policy.BACKOFF_LONGEST)),
         failures=record.failures + 1,
         outcome=outcome,
         error=error,

@@ -52,6 +52,13 @@ def test_who_has_lost_the_claim_does_not_shorten_the_back_off() -> None:
     assert change.release(record, "loser", NOW, outcome="transient", wait=1.0).retry_at == NOW + 60
 
 
+def test_a_failure_without_a_wait_is_no_back_off() -> None:
+    """Law 9: who gives a claim back with nothing to wait for looks again at once, by a clock that is a moment behind."""
+    mine = change.claim(RECORD, "me", NOW)
+    released = change.release(mine, "me", NOW + 0.001, outcome="claim_lost")
+    assert protocol.decide(released, NOW, ASK, TERMS).do is Do.CLAIM
+
+
 def test_a_late_commit_takes_a_rivals_attempt_away() -> None:
     """Law 5: attempts at the refresh token before do not count against the new one, which was never presented."""
     first = change.claim(RECORD, "first", NOW)
