@@ -12,6 +12,7 @@ import redis
 from conftest import Make, MakeClient, MakeProvider
 from support.proxy import Proxy
 from support.servers import RedisServer, redis_binaries
+from support.shaky import eventually
 
 from oauth_session import InvalidGrant, OAuthClient
 from oauth_session.stores.redis_push import shard_of
@@ -234,7 +235,7 @@ def test_a_store_that_is_away_at_the_commit(
     began = time.monotonic()
     assert session.get("me").status_code == 200
     assert time.monotonic() - began < 6
-    assert "unpersisted" in events
+    assert eventually(lambda: "unpersisted" in events)
     assert session.get("me").status_code == 200
     server.resume()
     end = time.monotonic() + 10
