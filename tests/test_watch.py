@@ -19,6 +19,7 @@ import redis
 from conftest import MakeProvider
 from support.many import fill, rows
 from support.servers import RedisServer, redis_binaries
+from support.shaky import Shaky
 from support.terminal import Terminal
 
 from oauth_session import OAuthClient
@@ -174,6 +175,23 @@ def test_a_store_that_goes_away(provider: FakeProvider, watching: Watch, tmp_pat
         server.stop()
 
 
+def test_an_error_stays_until_something_is_read(provider: FakeProvider) -> None:
+    """However many looks fall between two pictures, each of them tells of a store that is away."""
+    store = Shaky()
+    client = client_of(provider, store)
+    client.put("customer-1", provider.issue())
+    watched = Watched(client)
+    watched.read(0.1)
+    assert watched.rounds == 1 and not watched.error
+    store.load_fails = True
+    for _ in range(4):
+        watched.read(0.1)
+        assert watched.error and watched.grants
+    store.load_fails = False
+    watched.read(0.1)
+    assert not watched.error
+
+
 def test_grants_that_go(provider: FakeProvider, watching: Watch, valkey_url: str) -> None:
     """One that was forgotten is said to be logged out; one whose record was deleted is shown no more."""
     client = client_of(provider, valkey_url)
@@ -319,8 +337,9 @@ def test_damaged_records_are_counted(provider: FakeProvider, settings: Any, stor
     client.put("customer-1", provider.issue())
     fill(client, store_url, iter([(f"{number:040x}", "revision", "{broken") for number in range(3)]))
     watched = Watched(client)
-    for _ in range(2):
-        watched.read(0.1)
+    for rounds in (1, 2):
+        while watched.rounds < rounds:
+            watched.read(0.1)
     assert [state_of(g, 0.0) for g in watched.chosen("", None, "state")] == ["damaged"] * 3 + ["ok"]
     settings(provider, store_url)
     done = subprocess.run([*COMMAND[:-1], "status", "--json"], capture_output=True, text=True, check=False, timeout=60)
@@ -396,8 +415,8 @@ def test_a_picture_reads_lightly(provider: FakeProvider, store_url: str) -> None
     fill(client, store_url, rows(client, 500))
     kept = sorted(open_store(store_url).scan(None, 10_000)[0])
     watched = Watched(client)
-    for _ in range(3):
+    while not watched.rounds:
         watched.read(0.05)
-    assert len(watched.grants) == 500
+    assert len(watched.grants) == 500 and not watched.error
     assert sorted(open_store(store_url).scan(None, 10_000)[0]) == kept
     assert not client._recent

@@ -24,7 +24,7 @@ class Watched:
 
     def __init__(self, client: OAuthClient) -> None:
         self._client = client
-        self._pages: Iterator[None] = iter(())
+        self._pages = self._rounds()
         self.grants: dict[str, GrantStatus] = {}  # those without a name, being damaged, are numbered
         self.renewals: deque[tuple[float, int]] = deque()  # when, how many
         self.rounds, self.error, self.ahead = 0, "", 0.0  # ahead: the store's clock, of this machine's
@@ -34,16 +34,11 @@ class Watched:
         """As many pages as fit into the time; at least one. No more than all of them."""
         end = time.monotonic() + seconds
         try:
-            while True:
-                if next(self._pages, self) is self:  # that was all: from the beginning
-                    self._pages = self._round()
-                    if self.rounds and time.monotonic() < end:
-                        break
-                if time.monotonic() >= end:
-                    break
+            while not next(self._pages) and time.monotonic() < end:
+                pass
             self.error, self.read_at = "", time.monotonic()
         except StoreError as error:
-            self._pages, self.error = iter(()), str(error)
+            self._pages, self.error = self._rounds(), str(error)
 
     def per_minute(self) -> float:
         """Renewals in the last minute; of a shorter time, extrapolated."""
@@ -64,29 +59,34 @@ class Watched:
         ]
         return sorted(found, key=lambda grant: ORDERS[order](grant, now))
 
-    def _round(self) -> Iterator[None]:
-        cursor: str | None = None
-        seen: set[str] = set()
-        clock = open_store(self._client._registration.store).load(key_of("watch", "watch", None)).now
-        self.ahead = clock - time.time()
+    def _rounds(self) -> Iterator[bool]:
+        """Page by page, over and over; whether that was the last page of a round."""
         while True:
-            page, cursor = self._client.grants(cursor)
-            for grant in page:
-                name = grant.grant_id or f"\0{len(seen)}"
-                seen.add(name)
-                before = self.grants.get(name)
-                if before is not None and grant.generation > before.generation:
-                    count = grant.generation - before.generation - (grant.last_outcome in _NOT_RENEWED)
-                    self.renewals.append((time.monotonic(), count))
-                self.grants[name] = grant
-            if cursor is None:
-                break
-            yield
-        for gone in self.grants.keys() - seen:
-            del self.grants[gone]
-        self.rounds += 1
-        if self.rounds == 1:  # nothing could be counted before
-            self.counted_since = time.monotonic()
+            cursor: str | None = None
+            seen: set[str] = set()
+            clock = open_store(self._client._registration.store).load(key_of("watch", "watch", None)).now
+            self.ahead = clock - time.time()
+            while True:
+                page, cursor = self._client.grants(cursor)
+                for grant in page:
+                    self._note(grant, grant.grant_id or f"\0{len(seen)}", seen)
+                if cursor is None:
+                    break
+                yield False
+            for gone in self.grants.keys() - seen:
+                del self.grants[gone]
+            self.rounds += 1
+            if self.rounds == 1:  # nothing could be counted before
+                self.counted_since = time.monotonic()
+            yield True
+
+    def _note(self, grant: GrantStatus, name: str, seen: set[str]) -> None:
+        seen.add(name)
+        before = self.grants.get(name)
+        if before is not None and grant.generation > before.generation:
+            count = grant.generation - before.generation - (grant.last_outcome in _NOT_RENEWED)
+            self.renewals.append((time.monotonic(), count))
+        self.grants[name] = grant
 
 
 _URGENT = {state: number for number, state in enumerate(STATES)}
