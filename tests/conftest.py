@@ -20,6 +20,8 @@ from oauth_session.testing import FakeProvider
 # Every skip that is allowed where CI is set, with its reason: none so far.
 ALLOWED_SKIPS: dict[str, str] = {}
 
+AFTERWARDS = "alone and not soak"  # as in tox.ini
+
 # A machine that is busy is no finding. Where CI is set, hypothesis' own settings for it stay.
 settings.register_profile("unhurried", parent=settings(), deadline=None)
 settings.load_profile("unhurried")
@@ -52,15 +54,18 @@ def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
         report.longrepr = f"skipped in CI without a reason on the list: {report.longrepr}"
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Those that want the machine to themselves come last: before each of them everybody else would have to finish."""
-    items.sort(key=lambda item: item.get_closest_marker("alone") is not None)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Of those that tox runs by themselves afterwards, ``-k`` or a path may have chosen none: the first run had the others."""
+    if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and session.config.option.markexpr == AFTERWARDS:
+        session.exitstatus = pytest.ExitCode.OK
 
 
 @pytest.fixture(autouse=True)
 def _room(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Where workers run side by side, a test marked `alone` has the machine to itself: it drives it hard, or measures."""
+    """Where workers run side by side, a test marked `alone` has the machine to itself: it drives it hard, or measures.
+
+    Before each of them all others must finish; so tox runs these afterwards, without workers.
+    """
     if not os.environ.get("PYTEST_XDIST_WORKER"):
         yield
         return
