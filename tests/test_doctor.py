@@ -314,6 +314,16 @@ def test_status_of_one_grant(run: Run, provider: FakeProvider, client: OAuthClie
     assert "login -s mine -g customer-3" in run("status", "-g", "customer-3", **mine).stderr
 
 
+def test_advice_can_be_typed_as_it_stands(run: Run, provider: FakeProvider, store_url: str, tmp_path: Path) -> None:
+    """It names the settings where the command did: without, the next command would know nothing of the service."""
+    config = tmp_path / "my services.toml"
+    run("status", **service(provider, store_url))
+    (tmp_path / "services.toml").rename(config)
+    for command, says in (("status", f"login --config '{config}' -s mine"), ("token", f"login --config '{config}'")):
+        done = run(command, "--config", str(config), **service(provider, store_url))
+        assert f"oauth-session {says}\n" in done.stderr, done.stderr
+
+
 def test_status_with_settings_that_are_wrong(run: Run, provider: FakeProvider, tmp_path: Path) -> None:
     """That is no word on the grants: 3, as the help says."""
     done = run("status", **service(provider, f"sqlite:///{tmp_path}/x.db", client_auth="digest"))
