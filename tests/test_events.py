@@ -336,6 +336,7 @@ def test_a_log_handler_that_raises_breaks_no_request(
         for number in (1, 2):
             provider.expire()
             assert session.get("me").ok and provider.model.refresh_calls == number
+        assert eventually(lambda: not any(t.name == "oauth-session-refresh" for t in threading.enumerate()))
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)
