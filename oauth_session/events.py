@@ -99,7 +99,7 @@ class Unpersisted(RenewalEnded):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GrantDead(Event):
-    """A renewal has found that a person must log in again; told once per process and generation."""
+    """A renewal has found that a person must log in again; told once per generation, while the grant is kept in memory."""
 
     name, level = "grant_dead", logging.ERROR
 

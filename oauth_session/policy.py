@@ -102,16 +102,17 @@ class RefreshPolicy:
             return self.token_timeout
         if self.rotation == "none" or not self.reuse_grace:
             return TOKEN_TIMEOUT
-        return max(TOKEN_TIMEOUT_LEAST, min(TOKEN_TIMEOUT, self.reuse_grace - self._succession))
+        return max(TOKEN_TIMEOUT_LEAST, min(TOKEN_TIMEOUT, self.reuse_grace - self.succession))
 
     @property
     def is_in_time(self) -> bool:
         """Whether what a dead holder sent last is presented again before the known grace is over (law 5)."""
-        return self.rotation == "none" or not self.reuse_grace or self.patience + self._succession <= self.reuse_grace
+        return self.rotation == "none" or not self.reuse_grace or self.patience + self.succession <= self.reuse_grace
 
     @property
-    def _succession(self) -> float:
-        return self.lease + SPEAK + BACKOFF_FIRST  # from the holder's last sign of life to the successor's first byte
+    def succession(self) -> float:
+        """Seconds, at most, from a dead holder's last sign of life to its successor's first byte."""
+        return self.lease + SPEAK + BACKOFF_FIRST
 
     def stale_after(self, lifetime: float) -> float:
         """The age, in seconds, at which a token of this lifetime is renewed in advance."""

@@ -23,13 +23,13 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from .errors import ConfigurationError, RecordForged, RecordSealed
 from .policy import KEYS_AGAIN, KEYS_FRESH
+from .telling import say
 
 Keys = str | bytes | Iterable[str | bytes] | Callable[[], Any]
 
 _SIZE = 32  # bytes of a key
 _NONCE = 12
 _HELP = 'make a ring with "oauth-session keys new" or python -c "from oauth_session.sealing import new; print(new())"'
-_log = logging.getLogger("oauth_session")
 
 
 class _Ring(NamedTuple):
@@ -120,7 +120,7 @@ class KeyRing:
             if ring.name != self._ring.name:
                 raise ConfigurationError("its name: key has changed, which would hide all records; it must stay")
         except ConfigurationError as error:
-            _log.warning("the keys could not be read again, those from before go on: %s", error)
+            say(logging.WARNING, "the keys could not be read again, those from before go on: %s", error)
             ring = self._ring._replace(read_at=time.monotonic())
         self._ring = ring
 

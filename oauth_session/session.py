@@ -89,7 +89,8 @@ class OAuthSession(requests.Session):
         metadata: the server's endpoints by hand, in the names of RFC 8414; they win over what is found.
         dpop: bind tokens to a key of ours (RFC 9449), which is kept with the grant; a transport that retries by itself
             repeats a proof, which servers refuse.
-        on_event: called with each `Event`, or several that are; what they raise is logged, and nobody waits for one that hangs.
+        on_event: called with each `Event`, or several that are, by several threads at once; what they raise is logged, and a
+            request waits for one for 0.2 seconds at most.
         timeout: seconds for calls that give none, in requests' forms; not for the token endpoint.
         retries: mounts requests' adapter with it for the API; the token endpoint never retries.
         remember_environment: look proxies and CA bundle up again only when the environment has changed; False: each

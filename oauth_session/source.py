@@ -214,7 +214,6 @@ class TokenSource:
         return flight, True
 
     def _fly(self, flight: Flight) -> None:
-        self._report.started(flight)
         driver = Driver(
             self.ledger,
             self.endpoint,
@@ -226,6 +225,7 @@ class TokenSource:
         )
         ending = Ending(Outcome.STORE_DOWN, reason="the refresh was interrupted")
         try:
+            self._report.started(flight)
             ending = driver.run(renewal(flight.ask, self._terms()))
             flight.trouble = driver.trouble
         except Exception as error:

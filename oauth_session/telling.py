@@ -1,12 +1,15 @@
-"""Events on their way to the log and to callbacks. Neither can break a request, nor hold it up for long."""
+"""Events on their way to the log and to callbacks. Neither can break a request; no callback can hold it up for long."""
 
 from __future__ import annotations
 
 import logging
+import sys
 import threading
+import traceback
 from collections import Counter
 from collections.abc import Sequence
 from contextvars import copy_context
+from typing import Any
 
 from .child import at_birth
 from .errors import ConfigurationError
@@ -35,6 +38,18 @@ def listeners_of(given: Listener | Sequence[Listener] | None) -> Listeners:
     return found
 
 
+def say(level: int, text: str, *args: object, **more: Any) -> None:
+    """A line in the log. A handler or a filter of the program's that raises loses it, and no more than that.
+
+    It is called between the provider's answer and the commit, too: what it raised would cost the grant.
+    """
+    try:
+        _log.log(level, text, *args, **more)
+    except Exception:
+        if logging.raiseExceptions and sys.stderr is not None:  # as logging does with a handler's own trouble
+            traceback.print_exc()
+
+
 def tell(listeners: Listeners, event: Event) -> None:
     """Log the event and hand it to each callback, in order.
 
@@ -45,7 +60,7 @@ def tell(listeners: Listeners, event: Event) -> None:
     if _log.isEnabledFor(level):
         fields = {f"oauth_{name}": getattr(event, name) for name in event.__dataclass_fields__}
         words = (event.name, event.grant, event.outcome, event.origin, event.reason)
-        _log.log(level, "%s", " ".join(filter(None, words)), extra={"oauth_event": event.name, **fields})
+        say(level, "%s", " ".join(filter(None, words)), extra={"oauth_event": event.name, **fields})
     for listener in listeners:
         _hand(listener, event)
 
@@ -68,7 +83,7 @@ class _Call:
         try:
             self._context.run(self._listener, self._event)
         except BaseException:
-            _log.exception("the on_event callback raised")
+            say(logging.ERROR, "the on_event callback raised", exc_info=True)
         finally:
             self._done.set()
             with _lock:
@@ -84,7 +99,8 @@ class _Call:
             if not self._is_late:
                 return
             _late[id(self._listener)] += 1
-        _log.warning("the on_event callback has not come back within %g s: nobody waits for it any more", PATIENCE)
+        late = "the on_event callback has not come back within %g s: nobody waits for it any more"
+        say(logging.WARNING, late, PATIENCE)
 
 
 def _hand(listener: Listener, event: Event) -> None:

@@ -24,7 +24,7 @@ from support.many import fill, rows
 from support.outage import MoodyProvider
 from support.servers import RedisServer, free_port, redis_binaries
 
-from oauth_session import GrantStatus, OAuthClient
+from oauth_session import GrantStatus, OAuthClient, RefreshPolicy
 from oauth_session.cli import main
 from oauth_session.cli.checks import examine
 from oauth_session.cli.settings import services
@@ -155,7 +155,8 @@ def broken_keys(provider: FakeProvider, store: str, client: OAuthClient, patch: 
 
 
 def broken_grace(provider: FakeProvider, store: str, client: OAuthClient, patch: pytest.MonkeyPatch) -> Broken:
-    return {"rotation": "always", "reuse_grace": 4}, "are longer than the provider's grace of 4 s"
+    says = r"may come 11\.5 s after its request .* grace is 4 s: .* No token_timeout is short enough"
+    return {"rotation": "always", "reuse_grace": 4}, says
 
 
 BROKEN = [broken_secret, broken_method, broken_clock, broken_seed, broken_origin, broken_keys, broken_grace]
@@ -178,6 +179,36 @@ def test_what_is_broken_is_named(
     assert len(wrong) == (2 if breaks is broken_seed else 1), done.stdout  # its grant is dead, too
     assert provider.model.generations == before
     assert "fake-secret" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("grace", [8, 12, 60])
+def test_a_deadline_that_is_too_long_is_named_with_one_that_is_not(provider: FakeProvider, grace: int) -> None:
+    """What it says to set is good, and a second more is not."""
+
+    def found(timeout: float) -> Any:
+        policy = RefreshPolicy(rotation="always", reuse_grace=grace, token_timeout=timeout)
+        client = client_of(provider, "memory:", refresh=policy)
+        return next(finding for finding in examine(client) if finding.about == "rotation and grace")
+
+    says = re.search(r"Set token_timeout to (\S+) s or less", found(120).says)
+    assert says
+    assert (found(float(says[1])).level, found(float(says[1]) + 1).level) == ("ok", "wrong")
+
+
+@pytest.mark.parametrize(
+    ("origin", "level"),
+    [
+        ("http://localhost.example.com", "wrong"),
+        ("http://127.0.0.1.example.com", "wrong"),
+        ("http://localhost:8000", "ok"),
+        ("http://[::1]:8000", "ok"),
+        ("http://127.0.0.2:8000", "ok"),
+    ],
+)
+def test_what_is_on_this_machine(provider: FakeProvider, origin: str, level: str) -> None:
+    """Plain http is for this machine, and not for what only has its name."""
+    client = client_of(provider, "memory:", base_url=origin + "/", allow_http=True)
+    assert [finding.level for finding in examine(client) if finding.about == "where tokens go"] == [level]
 
 
 def test_a_redis_that_evicts(run: Run, provider: FakeProvider, redis_with: Callable[..., str]) -> None:
@@ -281,6 +312,16 @@ def test_status_of_one_grant(run: Run, provider: FakeProvider, client: OAuthClie
     assert json.loads(done.stdout) == [] and done.returncode == 2
     assert run("status", **mine).returncode == 2
     assert "login -s mine -g customer-3" in run("status", "-g", "customer-3", **mine).stderr
+
+
+def test_advice_can_be_typed_as_it_stands(run: Run, provider: FakeProvider, store_url: str, tmp_path: Path) -> None:
+    """It names the settings where the command did: without, the next command would know nothing of the service."""
+    config = tmp_path / "my services.toml"
+    run("status", **service(provider, store_url))
+    (tmp_path / "services.toml").rename(config)
+    for command, says in (("status", f"login --config '{config}' -s mine"), ("token", f"login --config '{config}'")):
+        done = run(command, "--config", str(config), **service(provider, store_url))
+        assert f"oauth-session {says}\n" in done.stderr, done.stderr
 
 
 def test_status_with_settings_that_are_wrong(run: Run, provider: FakeProvider, tmp_path: Path) -> None:

@@ -25,9 +25,10 @@ from support.shaky import Shaky, eventually
 from support.snippets import run_snippets
 
 from oauth_session import ConfigurationError, OAuthClient, OAuthSession, events, telling
-from oauth_session.events import EVENTS, Event, RefreshStarted, RenewalEnded
+from oauth_session.events import EVENTS, Event, GrantDead, RefreshEnded, RefreshStarted, RenewalEnded
 from oauth_session.otel import OpenTelemetry
 from oauth_session.rules.effects import Outcome
+from oauth_session.rules.outcomes import ERRORS
 from oauth_session.testing import FakeProvider
 
 
@@ -309,6 +310,39 @@ def test_nothing_is_paid_for_events_when_a_request_goes_well(provider: FakeProvi
 # -- logging
 
 
+class Broken(logging.Handler):
+    """A program's own handler with a mistake in it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        raise AttributeError("'LogRecord' object has no attribute 'request_id'")
+
+
+@pytest.mark.parametrize("where", ["the handler", "its filter"])
+def test_a_log_handler_that_raises_breaks_no_request(
+    provider: FakeProvider, make_session: Make, capfd: pytest.CaptureFixture[str], where: str
+) -> None:
+    """Renewals begin, end and are committed all the same, the second one too; it is shown as logging shows such."""
+    logger, handler = (
+        logging.getLogger("oauth_session"),
+        Broken() if where == "the handler" else logging.StreamHandler(),
+    )
+    if where == "its filter":
+        handler.addFilter(lambda record: bool(record.request_id))  # type: ignore[attr-defined]
+    session = make_session(provider, token=provider.issue(), store="memory:")
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+    try:
+        for number in (1, 2):
+            provider.expire()
+            assert session.get("me").ok and provider.model.refresh_calls == number
+        assert eventually(lambda: not any(t.name == "oauth-session-refresh" for t in threading.enumerate()))
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+    assert "request_id" in capfd.readouterr().err and provider.model.reuse_incidents == 0
+
+
 def test_quiet_by_default(provider: FakeProvider) -> None:
     """A program that has not set up logging sees nothing on its standard error, not even a dead grant."""
     import subprocess
@@ -343,6 +377,23 @@ def test_a_line_has_fields(provider: FakeProvider, make_session: Make, lines: Li
     assert line.getMessage() == "refresh_ended customer-42 refreshed"
 
 
+def test_a_span_that_has_ended_is_left_alone(watch: Watch, caplog: pytest.LogCaptureFixture) -> None:
+    """A renewal in advance outlives its request: the SDK has nothing to complain of, and the event is counted."""
+    with watch.tracing.get_tracer("mine").start_as_current_span("request", end_on_exit=False) as span:
+        span.end()
+        watch.listener(GrantDead(grant="g", outcome="dead"))
+    assert caplog.text == ""
+    assert [p.attributes["oauth_session.event"] for p in watch.points("oauth_session.events")] == ["grant_dead"]
+
+
+def test_durations_fall_into_buckets_of_seconds(watch: Watch) -> None:
+    """The SDK's own are for milliseconds: a renewal of 20 ms and one of 4 s would be one bucket. Who waited is told apart."""
+    for seconds, early in ((0.02, False), (4.0, False), (4.0, True)):
+        watch.listener(RefreshEnded(outcome="refreshed", seconds=seconds, early=early))
+    points = {p.attributes["oauth_session.early"]: p for p in watch.points("oauth_session.renewal.duration")}
+    assert [sum(map(bool, points[early].bucket_counts)) for early in (False, True)] == [2, 1]
+
+
 def test_two_clients_may_share_a_listener(provider: FakeProvider, watch: Watch) -> None:
     """One OpenTelemetry serves them all; grants are named on spans only when that is asked for."""
     named = OpenTelemetry(tracer_provider=watch.tracing, meter_provider=watch.metering, grant_ids=True)
@@ -360,21 +411,27 @@ def test_two_clients_may_share_a_listener(provider: FakeProvider, watch: Watch) 
     assert [(span.attributes or {}).get("oauth_session.grant") for span in watch.spans()] == [None, "customer-42"]
 
 
+VARY = {events.RefreshEnded: "see below", events.NotRefreshed: "as its outcome"}
+
+
 def test_the_page_says_what_there_is(provider: FakeProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every event and every outcome with its level, and the examples run."""
+    """Every event with its level, every outcome with its level and error, none else; and the examples run."""
     page = Path(__file__).parent.parent / "docs" / "observability.rst"
     text = page.read_text()
     levels = {logging.DEBUG: "debug", logging.INFO: "info", logging.WARNING: "warning", logging.ERROR: "error"}
     for kind in EVENTS:
         row = re.search(rf"\* - [^\n]*``{kind.__name__}``[^\n]*\n     - ([^\n]*)\n", text)
         assert row, kind
-        assert row[1] in (levels[kind.level], "see below", "as its outcome"), kind
+        assert row[1] == VARY.get(kind, levels[kind.level]), kind
+    table = text[text.index("Each renewal has exactly one end") : text.index("\nLog\n")]
+    assert re.findall(r"\* - ``(\w+)``\n", table) == [outcome.value for outcome in Outcome]
     for outcome in Outcome:
-        row = re.search(rf"\* - ``{outcome.value}``\n     - (\w+)\n", text)
+        row = re.search(rf"\* - ``{outcome.value}``\n     - (\w+)\n     -(?: ``(\w+)``)?", table)
         kinds = {Outcome.ADOPTED: events.Adopted, Outcome.UNPERSISTED: events.Unpersisted}
         assert row and row[1] == levels[kinds.get(outcome, events.RefreshEnded)(outcome=outcome.value).severity], (
             outcome
         )
+        assert row[2] == (ERRORS[outcome][0].__name__ if outcome in ERRORS else None), outcome
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("APP_SECRET", str(provider.client_secret))
     level = logging.getLogger().level

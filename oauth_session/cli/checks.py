@@ -12,6 +12,7 @@ from ..errors import OAuthSessionError, RecordSealed, StoreError
 from ..ledger import Ledger, Store
 from ..registration import Registration
 from ..rules import lineage
+from ..rules.origins import is_loopback
 from ..rules.record import Pair
 from ..sealed import key_of
 from ..stores import open_store
@@ -191,22 +192,21 @@ def _grace(registration: Registration) -> Iterator[Finding]:
         grace = f", a used refresh token is good {until}" if policy.reuse_grace else ""
         yield ok("rotation and grace", lasts + grace)
         return
+    most = policy.reuse_grace - policy.succession
+    mend = f"Set token_timeout to {most:g} s or less, or h" if most >= 1 else "No token_timeout is short enough: h"
+    mend += "ave the provider make the grace longer."
     yield wrong(
         "rotation and grace",
-        f"a claim of {policy.lease:g} s and a token_timeout of {policy.patience:g} s are longer than the provider's grace of "
-        f"{policy.reuse_grace:g} s: when a process dies in the middle of a refresh, its successor comes too late. Shorten "
-        "token_timeout, or have the grace made longer.",
+        f"when a process dies in the middle of a refresh, its successor may come {policy.patience + policy.succession:g} s "
+        f"after its request (token_timeout {policy.patience:g} s, claim {policy.lease:g} s, and what lies between), but the "
+        f"provider's grace is {policy.reuse_grace:g} s: the login would be lost. {mend}",
     )
 
 
 def _origins(client: OAuthClient) -> Iterator[Finding]:
     found = client._guard.origins
     origins = ["wherever a URL says"] if found is None else sorted(found)
-    plain = [
-        origin
-        for origin in origins
-        if origin.startswith("http:") and "127.0.0.1" not in origin and "localhost" not in origin
-    ]
+    plain = [origin for origin in origins if origin.startswith("http:") and not is_loopback(origin)]
     if plain:
         yield Finding(
             "wrong", "where tokens go", f"{', '.join(plain)} is plain http: tokens can be read on the way. Use https."

@@ -154,7 +154,7 @@ def _severity(grant: GrantStatus) -> int:
 
 def _list(chosen: Chosen, found: list[GrantStatus], only: str | None) -> None:
     if not found:
-        begin = f"{'login' if chosen.client.needs_login else 'token'} -s {chosen.name}"
+        begin = f"{'login' if chosen.client.needs_login else 'token'}{chosen.config} -s {chosen.name}"
         what, which = ("No grants", "") if only is None else (f"No grant {only!r}", f" -g {only}")
         err.print(
             f"{what} of {chosen.name} stored. Begin with: oauth-session {begin}{which}", markup=False, soft_wrap=True

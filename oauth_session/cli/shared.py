@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,12 +41,13 @@ _FOR_PROGRAMS = re.compile(r": (give refresh_token=|log in again)[^\[]*(?=$| \[)
 
 
 class Chosen(NamedTuple):
-    """A service, its client, and the grant that is meant."""
+    """A service, its client, and the grant that is meant; `config`: the option that named the settings, for advice."""
 
     name: str
     table: dict[str, Any]
     client: OAuthClient
     grant: str
+    config: str = ""
 
     def __repr__(self) -> str:
         return f"<Chosen {self.name!r} {self.grant!r}>"
@@ -70,8 +72,9 @@ def with_service(command: Callable[..., Any], unusable: int = 2) -> Callable[...
     def run(*, service: str | None, grant: str, store: str | None, config: Path | None, **more: Any) -> Any:
         try:
             name, table = choose(services(config or config_file()), service)
-            with_name = f" -s {name}" if service else ""
-            chosen = Chosen(name, table, client_of(table, store), grant)
+            with_config = "" if config is None else f" --config {shlex.quote(str(config))}"
+            with_name = with_config + (f" -s {name}" if service else "")
+            chosen = Chosen(name, table, client_of(table, store), grant, with_config)
         except requests.RequestException as error:
             raise Failed(str(error), unusable) from None
         try:

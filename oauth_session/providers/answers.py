@@ -14,10 +14,9 @@ from requests.structures import CaseInsensitiveDict
 
 from ..rules.rule import Looked, Rule
 from ..rules.token_response import DenialKind, Denied, Granted, http_date, parse_json, read_token_response
+from ..telling import say
 from ..tokens import Token
 from .profile import Profile, Shape
-
-_log = logging.getLogger("oauth_session")
 
 
 class Reader:
@@ -62,7 +61,7 @@ class Reader:
                 extra=token.extra,
             )
         except Exception as error:
-            _log.exception("%s: after_refresh raised", self._profile.name)
+            say(logging.ERROR, "%s: after_refresh raised", self._profile.name, exc_info=True)
             self._followed = _failed(f"after_refresh raised {type(error).__name__}", granted)
 
     def _read(self, status: int, headers: Mapping[str, str], body: bytes, secrets: Sequence[str]) -> Granted | Denied:
@@ -73,7 +72,7 @@ class Reader:
                 if given is not None:
                     status, body = 200, json.dumps(dict(given)).encode()
             except Exception as error:
-                _log.exception("%s: parse_refresh raised", profile.name)
+                say(logging.ERROR, "%s: parse_refresh raised", profile.name, exc_info=True)
                 salvaged = read_token_response(status, headers, body, secrets)
                 return _failed(f"parse_refresh raised {type(error).__name__}", salvaged, spent=True)
         looked = Looked(status, (), CaseInsensitiveDict(headers), lambda: body)

@@ -13,7 +13,7 @@ from .token_response import Denied, Granted
 
 
 class Outcome(enum.Enum):
-    """The one name with which a renewal ends (law 15); `source.py` maps each to its error, `events.py` to its event."""
+    """The one name with which a renewal ends (law 15); `outcomes.py` maps each to its error, `report.py` to its event."""
 
     REFRESHED = "refreshed"  # we asked the provider and committed
     ADOPTED = "adopted"  # memory, the store or a peer had another token already
