@@ -53,8 +53,9 @@ def test_the_demo_fails_when_something_fails() -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_a_provider_to_try_with(tmp_path: Path) -> None:
-    """`--serve` runs a provider with a login and writes settings for the other commands; Ctrl-C removes what it wrote."""
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+def test_a_provider_to_try_with(tmp_path: Path, end: signal.Signals) -> None:
+    """`--serve` runs a provider with a login and writes settings for the other commands; its end removes what it wrote."""
     file = tmp_path / "demo.toml"
     command = [sys.executable, "-m", "oauth_session", "demo", "--serve", str(file)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -71,7 +72,7 @@ def test_a_provider_to_try_with(tmp_path: Path) -> None:
             got = run("request", "GET", "me", "--config", str(file))
             assert json.loads(got.stdout)["path"] == "/api/me", got.stderr
         finally:
-            process.send_signal(signal.SIGINT)
+            process.send_signal(end)
         rest = process.stdout.read()
     assert process.returncode == 0
     assert rest.startswith("authorization_code: 200\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -37,6 +38,7 @@ class Telling(FakeProvider):
 def serve(file: Path, lifetime: float, latency: float) -> None:
     """Until Ctrl-C. Refresh tokens rotate; one that was used less than half a minute ago buys another pair."""
     store = file.absolute().with_suffix(".db")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was made is taken away by either
     with Telling(
         client_id="demo",
         client_secret=None,

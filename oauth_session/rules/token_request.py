@@ -120,21 +120,6 @@ def authenticate(method: str, client_id: str, client_secret: str | None) -> tupl
     raise ConfigurationError("client_id and client_secret must be text that UTF-8 can carry")
 
 
-def refresh_request(
-    url: str, method: str, client_id: str, client_secret: str | None, refresh_token: str, scope: str | None = None
-) -> TokenRequest:
-    """Build a refresh (RFC 6749 section 6). Without ``scope`` the server grants what it granted before."""
-    form = {"grant_type": "refresh_token", "refresh_token": refresh_token, "scope": scope}
-    return form_request(url, method, client_id, client_secret, form)
-
-
-def client_credentials_request(
-    url: str, method: str, client_id: str, client_secret: str | None, scope: str | None = None
-) -> TokenRequest:
-    """Build a request for a token of the client's own (RFC 6749 section 4.4)."""
-    return form_request(url, method, client_id, client_secret, {"grant_type": "client_credentials", "scope": scope})
-
-
 def form_request(
     url: str,
     method: str | ClientAuth,

@@ -15,8 +15,7 @@ from oauth_session.rules.token_request import (
     METHODS,
     TokenRequest,
     authenticate,
-    client_credentials_request,
-    refresh_request,
+    form_request,
 )
 
 URL = "https://auth.example.com/token"
@@ -82,6 +81,13 @@ def test_what_cannot_authenticate_is_named(method: str, client_id: str, secret: 
         authenticate(method, client_id, secret)
 
 
+def refresh_request(
+    url: str, method: str, client_id: str, secret: str | None, token: str, scope: str | None = None
+) -> TokenRequest:
+    asked = {"grant_type": "refresh_token", "refresh_token": token, "scope": scope}
+    return form_request(url, method, client_id, secret, asked)
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_a_refresh(method: str) -> None:
     """RFC 6749 sections 2.3, 3.2 and 6: grant type, refresh token, one client authentication, no scope by default."""
@@ -100,11 +106,10 @@ def test_a_refresh(method: str) -> None:
 
 def test_scope_is_sent_when_given() -> None:
     """RFC 6749 sections 3.3 and 4.4: space-separated; an empty one is as if omitted (section 3.2)."""
-    request = client_credentials_request(URL, "client_secret_basic", "app", "s", "read write")
-    assert form(request) == {"grant_type": "client_credentials", "scope": "read write"}
-    assert form(client_credentials_request(URL, "client_secret_basic", "app", "s", "")) == {
-        "grant_type": "client_credentials"
-    }
+    asked = {"grant_type": "client_credentials", "scope": "read write"}
+    assert form(form_request(URL, "client_secret_basic", "app", "s", asked)) == asked
+    unsaid = form_request(URL, "client_secret_basic", "app", "s", {**asked, "scope": ""})
+    assert form(unsaid) == {"grant_type": "client_credentials"}
     assert form(refresh_request(URL, "none", "app", None, "r", "a"))["scope"] == "a"
 
 

@@ -57,7 +57,7 @@ from oauth_session.rules import record_json, token_request, token_response
 from oauth_session.rules.authorization import AuthorizationRequest
 from oauth_session.rules.device import DeviceCode
 from oauth_session.rules.record import Pair, Record
-from oauth_session.rules.token_request import TokenRequest, authenticate, refresh_request
+from oauth_session.rules.token_request import TokenRequest, authenticate, form_request
 from oauth_session.rules.token_response import Denied, Granted, read_token_response
 from oauth_session.sealing import KeyRing, Sealer, new
 from oauth_session.seeds import _inherited
@@ -174,7 +174,7 @@ def part_errors(provider: FakeProvider, url: str, folder: Path) -> Shown:
         secret = SENTINEL + "\ud800"
         direct: list[Callable[[], object]] = [
             lambda: authenticate("client_secret_basic", "c", secret),
-            lambda: refresh_request("https://a.test/", "none", "c", None, secret),
+            lambda: form_request("https://a.test/", "none", "c", None, {"refresh_token": secret}),
             lambda: _inherited('{"refresh_token": "' + SENTINEL, "g", 0.0),
         ]
         for build in direct:
