@@ -154,13 +154,14 @@ class Breaks(HTML5Translator):
         before = len(self.body)
         super().visit_Text(node)
         if self.protect_literal_text or self.tables:
-            self.body[before:] = [BREAKS.sub("_<wbr>", self.whole(part)) for part in self.body[before:]]
+            self.body[before:] = [self.broken(part) for part in self.body[before:]]
 
-    def whole(self, part: str) -> str:
-        """A word of code that fits into any line, or any cell, is not broken at its hyphens."""
+    def broken(self, part: str) -> str:
+        """A word of code that fits into any line, or any cell, is not broken, at its hyphens neither."""
         start = '<span class="pre">'
-        fits = part.startswith(start) and len(part) - len(start + "</span>") <= (14 if self.tables else 36)
-        return part.replace('"pre"', '"pre whole"', 1) if fits else part
+        if part.startswith(start) and len(part) - len(start + "</span>") <= (14 if self.tables else 36):
+            return part.replace('"pre"', '"pre whole"', 1)
+        return BREAKS.sub("_<wbr>", part)
 
     def visit_table(self, node: nodes.Element) -> None:
         self.tables += 1
