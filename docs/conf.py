@@ -50,7 +50,7 @@ nitpick_ignore_regex = [
     ),
 ]
 
-smartquotes_action = "e"  # quotes stay as they are typed: much of what is quoted is to be copied
+smartquotes_action = "De"  # quotes stay as they are typed: much of what is quoted is to be copied
 
 html_theme = "furo"
 html_title = f"oauth_session {release}"
