@@ -214,7 +214,7 @@ def _put(page: Path, name: str, text: str) -> None:
 
 
 def _first_screen(found: dict[str, Any]) -> str:
-    rows = [["", "grant", "token calls", "failed", "CPU/request", "store commands/request"]]
+    rows = [["", "grant", "token calls", "failed", "CPU", "store commands"]]
     for name in LOGINS:
         state = found["processes"][name]
         commands = found["commands"].get(name)
@@ -225,8 +225,9 @@ def _first_screen(found: dict[str, Any]) -> str:
     when = found["conditions"]["processes"]["date"]
     return (
         "\n.. image:: docs/figures/storm.svg\n   :alt: Requests answered and failed over 20 seconds, for each client\n\n"
-        f"Measured by ``tox -e bench`` on {found['machine']}, {when}. CPU is a multiple of what a plain\n"
-        "``requests.Session`` with the header set by hand costs. Authlib, requests_oauth2client and google-auth hold a token\n"
-        "of one second for expired from the start, since they renew 20 to 225 seconds ahead.\n\n"
+        f"Measured by ``tox -e bench`` on {found['machine']}, {when}. The last two columns are for one\n"
+        "request; CPU is a multiple of what a plain ``requests.Session`` with the header set by hand costs. Authlib,\n"
+        "requests_oauth2client and google-auth hold a token of one second for expired from the start, since they renew 20 to\n"
+        "225 seconds ahead.\n\n"
         f".. code-block:: text\n\n{_text(rows)}\n"
     )

@@ -41,18 +41,23 @@ def _save(figure: Any, path: Path) -> None:
 def storm(found: dict[str, Any], path: Path) -> None:
     """Requests per half second that were answered and that failed, one strip for each client."""
     figure, strips = plt.subplots(len(found), 1, figsize=(8.5, 1.05 * len(found) + 0.6), sharex=True, sharey=True)
+    tallest = max(sum(slot) for state in found.values() for slot in state["timeline"])
     for axes, (name, state) in zip(strips, found.items(), strict=True):
         times = [slot / 2 for slot in range(len(state["timeline"]))]
         good, bad = ([slot[which] for slot in state["timeline"]] for which in (0, 1))
         axes.bar(times, good, width=0.46, align="edge", color=GOOD)
         axes.bar(times, bad, width=0.46, align="edge", bottom=good, color=BAD)
-        fate = "grant alive" if state["grant_alive"] else f"grant lost after {state['lost_after']:g} s"
-        axes.set_title(
+        fate = "grant alive" if state["grant_alive"] else f"grant lost after {state['lost_after']:.1f} s"
+        # Right above its own bars: at the top of a strip that is nearly empty it seems to belong to the one before.
+        axes.text(
+            0,
+            (max(map(sum, state["timeline"])) / tallest + 0.06) / 1.05,
             f"{name}:  {state['token_calls']:,} token calls, {state['failed']:,} of {state['requests']:,} failed, {fate}",
-            loc="left",
+            transform=axes.transAxes,
             fontsize=10.5,
             color=GOOD if state["grant_alive"] else BAD,
         )
+        axes.set_ylim(0, tallest * 1.05)
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
     strips[-1].set_xlabel("seconds; answered green, failed red, per half second")

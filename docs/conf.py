@@ -15,6 +15,7 @@ from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.domains.python import PyObject
 from sphinx.util.docutils import SphinxRole
+from sphinx.writers.html5 import HTML5Translator
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -22,6 +23,8 @@ import generate
 
 import oauth_session
 from oauth_session.events import Event
+
+BREAKS = re.compile(r"(?<=\w)_(?=\w)")
 
 project = "oauth_session"
 author = "the authors of oauth_session"
@@ -46,6 +49,8 @@ nitpick_ignore_regex = [
         r"(Secret|Named|Seed|Timeout|Listener|Listeners|ClientAuth|Response|PreparedRequest|Refusal|Text|Form|Params|Retry|Replay)",
     ),
 ]
+
+smartquotes_action = "De"  # quotes stay as they are typed: much of what is quoted is to be copied
 
 html_theme = "furo"
 html_title = f"oauth_session {release}"
@@ -140,6 +145,33 @@ class Drawing(Directive):
         return [label]
 
 
+class Breaks(HTML5Translator):
+    """Names and options stay whole, if short; a long one goes on behind an underscore, and a copy of it has no gap."""
+
+    tables = 0
+
+    def visit_Text(self, node: nodes.Text) -> None:  # noqa: N802 - docutils calls it by the node's name
+        before = len(self.body)
+        super().visit_Text(node)
+        if self.protect_literal_text or self.tables:
+            self.body[before:] = [self.broken(part) for part in self.body[before:]]
+
+    def broken(self, part: str) -> str:
+        """A word of code that fits into any line, or any cell, is not broken, at its hyphens neither."""
+        start = '<span class="pre">'
+        if part.startswith(start) and len(part) - len(start + "</span>") <= (14 if self.tables else 36):
+            return part.replace('"pre"', '"pre whole"', 1)
+        return BREAKS.sub("_<wbr>", part)
+
+    def visit_table(self, node: nodes.Element) -> None:
+        self.tables += 1
+        super().visit_table(node)
+
+    def depart_table(self, node: nodes.Element) -> None:
+        self.tables -= 1
+        super().depart_table(node)
+
+
 def each_apart(app: Sphinx, what: str, name: str, thing: object, options: object, lines: list[str]) -> None:
     """``a, b: text`` in a docstring's list describes both: each gets a line of its own."""
     out: list[str] = []
@@ -171,7 +203,8 @@ def changes(app: Sphinx) -> None:
     command = [sys.executable, "-m", "towncrier", "build", "--draft", "--version", "next"]
     draft = subprocess.run(command, cwd=root, check=True, capture_output=True, text=True).stdout
     body = draft.strip().split("\n", 2)[2]  # without its own heading
-    text = (root / "CHANGES.rst").read_text()
+    text = re.sub(r"``docs/([\w/-]+)\.rst``", r":doc:`/\1`", (root / "CHANGES.rst").read_text())
+    body = re.sub(r"``docs/([\w/-]+)\.rst``", r":doc:`/\1`", body)
     page = Path(__file__).parent / "reference" / "made" / "changes.rst"
     start = ".. towncrier release notes start\n"
     page.write_text(text.replace(start, f"Not released yet\n----------------\n{body}\n"))
@@ -179,6 +212,7 @@ def changes(app: Sphinx) -> None:
 
 def setup(app: Sphinx) -> None:
     app.add_role("name", Name())
+    app.set_translator("html", Breaks)
     app.add_directive("drawing", Drawing)
     app.connect("builder-inited", lambda _: generate.write())
     app.connect("builder-inited", changes)

@@ -100,6 +100,8 @@ def _watch(path: Path, start: float, seconds: float) -> Any:
 
 WIDE, TOP, COLUMN, LEFT = 400, 46, 70, 48
 INK = "var(--color-foreground-primary, #555)"
+# Words stand on lines: the page's ground around each letter keeps them legible.
+HALO = "paint-order: stroke; stroke: var(--color-background-primary, #fff); stroke-width: 4px"
 FAINT = "var(--color-foreground-muted, #888)"
 CLAIM, ASKS, WAITS, GOOD, BAD = "#2f9e63", "#2f9e63", "#d9982b", "#2f9e63", "#e0564a"
 
@@ -157,7 +159,7 @@ def _process(end: dict[str, Any], found: dict[str, Any], y: Any) -> str:
 
 
 def _text(x: float, y: float, says: str, anchor: str, colour: str) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" style="fill: {colour}">{says}</text>'
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" style="fill: {colour}; {HALO}">{says}</text>'
 
 
 def _line(x1: float, y1: float, x2: float, y2: float, colour: str, width: float) -> str:

@@ -161,7 +161,7 @@ def index() -> str:
                 plain(short(rules)),
             ]
         )
-    return f"""{heading("Providers")}
+    return f"""{heading("Known providers")}
 What differs between providers is data: one TOML file each, in which every fact has its source and says whether it is
 verified. What is not verified is written down and not applied; the default then holds, which is right for most.
 

@@ -8,7 +8,8 @@ import time
 from collections import Counter
 
 import click
-from rich.console import Console, Group, RenderableType
+from rich.cells import cell_len
+from rich.console import Console, ConsoleDimensions, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -22,9 +23,11 @@ TICK = 1.0
 _COLORS = {"ok": "green", "refreshing": "cyan", "failing": "black on yellow", "dead": "bold red", "damaged": "bold red"}
 
 
-def screen(watched: Watched, name: str, words: str, state: str | None, order: str, height: int) -> RenderableType:
+def screen(
+    watched: Watched, name: str, words: str, state: str | None, order: str, size: ConsoleDimensions
+) -> RenderableType:
     """One picture."""
-    now, rows = watched.now(), max(1, height - 5)
+    now, rows = watched.now(), max(1, size.height - 5)
     head = Text.assemble((name, "bold"), f"  {len(watched.grants):,} grants  ", no_wrap=True, overflow="ellipsis")
     head.append(
         f"{watched.per_minute():,.0f} renewals/min" if watched.rounds else "" if watched.error else "reading..."
@@ -35,8 +38,9 @@ def screen(watched: Watched, name: str, words: str, state: str | None, order: st
         kinds.append(f"{counts[kind]:,} {kind}", _COLORS.get(kind, ""))
         kinds.append("  ")
     table = Table(box=None, pad_edge=False, expand=True)
-    # widths that stay, so that no line jumps
-    table.add_column("grant", no_wrap=True, overflow="ellipsis", ratio=1)
+    # widths that stay, so that no line jumps: the longest name of all, not of those that are shown
+    longest = max((cell_len(grant.grant_id) for grant in watched.grants.values()), default=0)
+    table.add_column("grant", no_wrap=True, overflow="ellipsis", width=max(5, min(longest, (size.width - 28) // 2)))
     table.add_column("state", no_wrap=True, min_width=10)
     table.add_column("ends", no_wrap=True, min_width=6)
     table.add_column("gen", no_wrap=True, min_width=4, justify="right")
@@ -99,7 +103,7 @@ def watch(chosen: Chosen, words: str, state: str | None, order: str, every: floa
     watched = Watched(chosen.client)
 
     def picture(console: Console) -> RenderableType:
-        return screen(watched, chosen.name, words, state, order, console.height)
+        return screen(watched, chosen.name, words, state, order, console.size)
 
     if once or not out.is_terminal:
         while not watched.rounds and not watched.error:
