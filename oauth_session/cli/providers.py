@@ -75,8 +75,7 @@ def _list() -> None:
         table.add_column(heading, overflow="fold", no_wrap=heading in ("name", "grace"))
     for name in names():
         profile = load_profile(name)
-        expired = expiry_words(profile).replace("any 401 that says nothing else", "any bare 401")  # one line for most
-        row = (name, profile.title, said("rotation", profile.rotation), grace_words(profile), expired)
+        row = (name, profile.title, said("rotation", profile.rotation), grace_words(profile), expiry_words(profile))
         first, *rest = compress(row, shown)
         table.add_row(Text(first, style="bold"), *map(Text, rest))
     out.print(table)

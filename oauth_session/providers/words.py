@@ -110,7 +110,7 @@ def expiry_words(profile: Profile) -> str:
     if profile.refresh_on:
         rules.append(f"HTTP {' or '.join(map(str, profile.refresh_on))}")
     if profile.default_401 == "refresh":
-        rules.append("any 401 that says nothing else")
+        rules.append("any bare 401")
     return "; ".join(rules)
 
 
