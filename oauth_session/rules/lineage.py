@@ -45,8 +45,10 @@ def heal(record: Record | None, known: Record | None, now: float, age: float, re
     if known is None or (record is not None and not behind(record, known)):
         return None
     pair = replace(known.pair, issued_at=now - age)
-    claim = record.claim if record and record.claim and record.claim.until > now else None  # it rests once, not twice
-    return replace(known, pair=pair, claim=claim, attempt=None, rest_until=now + rest, retry_at=0.0)
+    claim = record.claim if record and record.claim and record.claim.until > now else None
+    # Whoever let its claim lapse needs a time to speak, too: one rest for both, not one after the other.
+    rest_until = max(now + rest, claim.until + policy.SPEAK) if claim and rest else now + rest
+    return replace(known, pair=pair, claim=claim, attempt=None, rest_until=rest_until, retry_at=0.0)
 
 
 def left_behind(record: Record) -> Record:

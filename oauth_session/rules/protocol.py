@@ -157,8 +157,8 @@ def decide(record: Record, now: float, ask: Ask, terms: Terms) -> Decision:
             return Decision(Do.USE)
         return Decision(Do.WAIT, wait=record.claim.until - now)
     # Nobody beats its heart. Its holder may be alive all the same, with a pair that a store which was away or read-only
-    # would not take: once the store does write, it is given the time to offer it (law 10).
-    if record.claim is not None and terms.rest and not ask.force:
+    # would not take: once the store does write, it is given the time to offer it (law 10), if it has not had it already.
+    if (old := record.claim) and terms.rest and not ask.force and record.rest_until < old.until + policy.SPEAK:
         return Decision(Do.LAPSE)
     if record.retry_at > now and not ask.force:  # law 9: one worker's failure spares the others
         left = min(record.retry_at - now, policy.BACKOFF_LONGEST)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 
 from oauth_session import policy
-from oauth_session.rules import lineage
+from oauth_session.rules import lineage, protocol
+from oauth_session.rules import record as change
+from oauth_session.rules.effects import Ask, Terms
+from oauth_session.rules.protocol import Do
 from oauth_session.rules.record import Claim, Pair, Record
 
 OLD = lineage.begin("g", "c", "first", Pair("a0", "r0"))
@@ -74,3 +77,26 @@ def test_a_claim_survives_healing() -> None:
     later = lineage.heal(Record("g", "c", "first", seeds=OLD.seeds, claim=claim), NEWER, 103.0, 3.0, 1.0)
     assert later is not None
     assert later.claim is None
+
+
+@pytest.mark.parametrize(("rest", "ends"), [(1.0, 102.0 + policy.SPEAK), (4.0, 102.0 + policy.SPEAK), (8.0, 108.0)])
+def test_a_claim_that_lapses_in_a_rest_is_no_second_rest(rest: float, ends: float) -> None:
+    """A dead holder, whose claim came back with an older record, keeps everybody waiting once: then it is taken over."""
+    claim = Claim("dead", 102.0)
+    healed = lineage.heal(Record("g", "c", "first", seeds=OLD.seeds, claim=claim), NEWER, 100.0, 3.0, rest)
+    assert healed is not None
+    ask, terms = Ask((healed.lineage, healed.generation)), Terms("me", policy.RefreshPolicy(), OLD, rest=rest)
+    assert (healed.claim, healed.rest_until) == (claim, ends)
+    assert protocol.decide(healed, ends - 0.1, ask, terms).do is Do.WAIT
+    assert protocol.decide(healed, ends, ask, terms).do is Do.CLAIM
+    alive = change.beat(healed, "dead", 101.9)  # it was slow only: it is waited for, and heard
+    assert alive is not None
+    assert protocol.decide(alive, ends, ask, terms).do is (Do.WAIT if ends < 106.9 else Do.LAPSE)
+
+
+def test_where_nothing_rests_a_claim_makes_nobody_rest() -> None:
+    """Grants that are simply run again."""
+    claim = Claim("them", 102.0)
+    healed = lineage.heal(Record("g", "c", "first", seeds=OLD.seeds, claim=claim), NEWER, 100.0, 3.0, 0.0)
+    assert healed is not None
+    assert healed.rest_until == 100.0
