@@ -157,7 +157,7 @@ def test_with_push_gone_silent_a_commit_is_known_within_the_bound(
         sources[-1].token()
         time.sleep(FRESHNESS / len(grants))
         sources[-1].token()  # what was committed before it listened, it asks for now
-    assert all(source.ledger.store.is_told(source.ledger.key) for source in sources)
+    assert eventually(lambda: all(source.ledger.store.is_told(source.ledger.key) for source in sources))
     muffler.silent = True
     new, began, took = {}, {}, {}
     for grant in grants:
